@@ -1,0 +1,135 @@
+//! An overlay of writes over a store: what one batch of log entries changes before it is written in one go.
+
+use std::collections::BTreeMap;
+
+use crate::kv::{Kv, Visit};
+use crate::{Effect, Fault};
+
+/// Writes of a batch of proposals, readable at once, with a savepoint per proposal so that a Reject leaves nothing.
+pub struct Txn<'a> {
+    base: &'a dyn Kv,
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What each key held in `writes` before the open savepoint changed it.
+    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Txn<'a> {
+    pub fn new(base: &'a dyn Kv) -> Self {
+        Self { base, writes: BTreeMap::new(), undo: Vec::new(), effects: Vec::new() }
+    }
+
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.set(key, Some(value));
+    }
+
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.set(key, None);
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let before = self.writes.insert(key.clone(), value);
+        self.undo.push((key, before));
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Keeps what was written since the last savepoint and returns its effects.
+    pub fn keep(&mut self) -> Vec<Effect> {
+        self.undo.clear();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes back what was written since the last savepoint.
+    pub fn roll_back(&mut self) {
+        self.effects.clear();
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(value) => self.writes.insert(key, value),
+                None => self.writes.remove(&key),
+            };
+        }
+    }
+
+    /// All writes of the batch, in key order; `None` deletes.
+    pub fn into_writes(self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        self.writes
+    }
+}
+
+impl Kv for Txn<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        match self.writes.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.get(key),
+        }
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut overlay = self.writes.range(from.to_vec()..to.to_vec()).peekable();
+        let mut open = true;
+        self.base.scan(from, to, &mut |key, value| {
+            while let Some((written, change)) = overlay.next_if(|(written, _)| written.as_slice() < key) {
+                if let Some(change) = change {
+                    open = visit(written, change);
+                    if !open {
+                        return false;
+                    }
+                }
+            }
+            open = match overlay.next_if(|(written, _)| written.as_slice() == key) {
+                Some((_, Some(change))) => visit(key, change),
+                Some((_, None)) => true,
+                None => visit(key, value),
+            };
+            open
+        })?;
+        for (written, change) in overlay {
+            if !open {
+                break;
+            }
+            if let Some(change) = change {
+                open = visit(written, change);
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut overlay = self.writes.range(from.to_vec()..to.to_vec()).rev().peekable();
+        let mut open = true;
+        self.base.scan_back(from, to, &mut |key, value| {
+            while let Some((written, change)) = overlay.next_if(|(written, _)| written.as_slice() > key) {
+                if let Some(change) = change {
+                    open = visit(written, change);
+                    if !open {
+                        return false;
+                    }
+                }
+            }
+            open = match overlay.next_if(|(written, _)| written.as_slice() == key) {
+                Some((_, Some(change))) => visit(key, change),
+                Some((_, None)) => true,
+                None => visit(key, value),
+            };
+            open
+        })?;
+        for (written, change) in overlay {
+            if !open {
+                break;
+            }
+            if let Some(change) = change {
+                open = visit(written, change);
+            }
+        }
+        Ok(())
+    }
+}
