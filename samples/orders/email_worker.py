@@ -1,0 +1,15 @@
+"""Confirms orders by mail. Serves the task queue "email"."""
+import asyncio
+
+from temporalio import activity
+
+from common import Order, once, serve
+
+
+@activity.defn
+def confirm_by_email(order: Order) -> str:
+    return once(lambda: f"mail-{order.number:04}")
+
+
+if __name__ == "__main__":
+    asyncio.run(serve("email", activities=[confirm_by_email]))
