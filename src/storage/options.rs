@@ -1,0 +1,134 @@
+//! How the databases are set up, and what they share.
+
+use std::path::Path;
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options, WriteBufferManager};
+
+/// Memory and pacing of a node's stores; one budget over all shards.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// Blocks, indexes and filters of all state stores and the log.
+    pub cache_bytes: usize,
+    /// Unflushed rows of all state stores together.
+    pub write_buffers_bytes: usize,
+    /// The newest entries of each shard, kept in memory for replication and apply.
+    pub log_tail_bytes: usize,
+    /// A state store is flushed at least this often while it changes, so that a restart replays little.
+    pub flush_every: std::time::Duration,
+    /// ... or after this much log was applied.
+    pub flush_log_bytes: u64,
+    /// With less than this free on the data directory, writes are refused.
+    pub disk_reserve_bytes: u64,
+    pub background_jobs: i32,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 << 20,
+            write_buffers_bytes: 40 << 20,
+            log_tail_bytes: 8 << 20,
+            flush_every: std::time::Duration::from_secs(30),
+            flush_log_bytes: 64 << 20,
+            disk_reserve_bytes: 64 << 20,
+            background_jobs: 2,
+        }
+    }
+}
+
+/// What all databases of a node share.
+#[derive(Clone)]
+pub struct Resources {
+    pub config: StorageConfig,
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+}
+
+impl Resources {
+    pub fn new(config: StorageConfig) -> Self {
+        let cache = Cache::new_lru_cache(config.cache_bytes);
+        let write_buffers = WriteBufferManager::new_write_buffer_manager(config.write_buffers_bytes, false);
+        Self { config, cache, write_buffers }
+    }
+
+    fn base(&self) -> Options {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_max_background_jobs(self.config.background_jobs);
+        options.set_max_open_files(512);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(1 << 20);
+        options.set_log_level(LogLevel::Warn);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options.set_arena_block_size(256 << 10);
+        options.set_paranoid_checks(true);
+        options
+    }
+
+    fn blocks(&self) -> BlockBasedOptions {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&self.cache);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        blocks.set_format_version(5);
+        blocks
+    }
+
+    /// The log: never stalls its writer, and refuses to open over a damaged middle. A torn end is what a crash leaves
+    /// of writes nobody was told about.
+    pub(super) fn log_options(&self) -> Options {
+        let mut options = self.base();
+        options.create_missing_column_families(true);
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_manual_wal_flush(true);
+        options.set_max_total_wal_size(96 << 20);
+        options
+    }
+
+    pub(super) fn log_family_options(&self) -> Options {
+        let mut options = self.base();
+        options.set_write_buffer_size(16 << 20);
+        options.set_max_write_buffer_number(6);
+        options.set_level_zero_file_num_compaction_trigger(8);
+        options.set_level_zero_slowdown_writes_trigger(1 << 20);
+        options.set_level_zero_stop_writes_trigger(1 << 20);
+        options.set_soft_pending_compaction_bytes_limit(0);
+        options.set_hard_pending_compaction_bytes_limit(0);
+        options.set_compression_type(DBCompressionType::None);
+        options.set_block_based_table_factory(&self.blocks());
+        options
+    }
+
+    /// A state store: no WAL, so what is unflushed is gone after a crash and comes again from the log.
+    pub(super) fn state_options(&self) -> Options {
+        let mut options = self.base();
+        let mut blocks = self.blocks();
+        blocks.set_bloom_filter(10.0, false);
+        options.set_block_based_table_factory(&blocks);
+        options.set_write_buffer_manager(&self.write_buffers);
+        options.set_write_buffer_size(16 << 20);
+        options.set_max_write_buffer_number(3);
+        options.set_target_file_size_base(16 << 20);
+        options.set_level_compaction_dynamic_level_bytes(true);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_avoid_unnecessary_blocking_io(true);
+        // Ready tasks and deadlines are queues: rows deleted at the front of a range must not pile up there.
+        options.add_compact_on_deletion_collector_factory(128, 64, 0.5);
+        options
+    }
+}
+
+/// Creates a directory and makes its entry durable.
+pub(super) fn create_dir(path: &Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(path)?;
+    if let Some(parent) = path.parent() {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// Makes the entries of a directory durable.
+pub(super) fn sync_dir(path: &Path) -> std::io::Result<()> {
+    fs_err::File::open(path)?.sync_all()
+}
