@@ -1,0 +1,325 @@
+//! Temporal's dynamic-configuration keys that clients, harnesses and people pass, and what each does here. Keys are
+//! compared without case. A key that is not in the table is accepted with a warning.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{duration, Config};
+
+pub struct Key {
+    pub name: &'static str,
+    pub rule: Rule,
+}
+
+pub enum Rule {
+    /// Sets our key of that name.
+    Sets(&'static str, fn(&mut Config, &Value) -> Result<(), String>),
+    /// Everstep always behaves as if it had this value.
+    Always(bool),
+    /// Tunes a part that Everstep does not have, or what it does anyway.
+    Nothing(&'static str),
+    /// Belongs to an API that answers Unimplemented so far.
+    Later(&'static str),
+}
+
+use Rule::{Always, Later, Nothing, Sets};
+
+const CHASM: &str = "a choice between implementations inside Temporal";
+const PARTITIONS: &str = "task queues have no partitions here";
+const PERSISTENCE: &str = "there is no database to protect";
+const CACHES: &str = "what was written is seen at once";
+const MANY_HOSTS: &str = "Everstep has one limit for all roles of a node";
+
+pub const KEYS: &[Key] = &[
+    key("frontend.rps", Sets("frontend.requests_per_second", |c, v| set(&mut c.frontend.requests_per_second, v))),
+    key(
+        "frontend.namespaceRPS",
+        Sets("frontend.namespace_requests_per_second", |c, v| set(&mut c.frontend.namespace_requests_per_second, v)),
+    ),
+    key(
+        "frontend.namespaceBurstRatio",
+        Sets("frontend.namespace_burst_ratio", |c, v| set(&mut c.frontend.namespace_burst_ratio, v)),
+    ),
+    key(
+        "frontend.namespaceRPS.visibility",
+        Sets("frontend.namespace_visibility_requests_per_second", |c, v| {
+            set(&mut c.frontend.namespace_visibility_requests_per_second, v)
+        }),
+    ),
+    key(
+        "frontend.namespaceCount",
+        Sets("frontend.namespace_long_polls", |c, v| set(&mut c.frontend.namespace_long_polls, v)),
+    ),
+    key("frontend.visibilityMaxPageSize", Sets("frontend.list_page_max", |c, v| set(&mut c.frontend.list_page_max, v))),
+    key(
+        "frontend.historyMaxPageSize",
+        Sets("frontend.history_page_max", |c, v| set(&mut c.frontend.history_page_max, v)),
+    ),
+    key(
+        "frontend.shutdownDrainDuration",
+        Sets("frontend.shutdown_drain", |c, v| set_duration(&mut c.frontend.shutdown_drain, v)),
+    ),
+    key(
+        "matching.longPollExpirationInterval",
+        Sets("frontend.poll_timeout", |c, v| set_duration(&mut c.frontend.poll_timeout, v)),
+    ),
+    key(
+        "history.longPollExpirationInterval",
+        Sets("frontend.history_poll_timeout", |c, v| set_duration(&mut c.frontend.history_poll_timeout, v)),
+    ),
+    key("limit.maxIDLength", Sets("limits.id_length", |c, v| set(&mut c.limits.id_length, v))),
+    key("limit.blobSize.error", Sets("limits.blob_bytes", |c, v| set(&mut c.limits.blob_bytes, v))),
+    key("limit.memoSize.error", Sets("limits.memo_bytes", |c, v| set(&mut c.limits.memo_bytes, v))),
+    key(
+        "limit.numPendingActivities.error",
+        Sets("limits.pending_activities", |c, v| set(&mut c.limits.pending_activities, v)),
+    ),
+    key(
+        "limit.numPendingChildExecutions.error",
+        Sets("limits.pending_children", |c, v| set(&mut c.limits.pending_children, v)),
+    ),
+    key("limit.numPendingSignals.error", Sets("limits.pending_signals", |c, v| set(&mut c.limits.pending_signals, v))),
+    key(
+        "limit.numPendingCancelRequests.error",
+        Sets("limits.pending_cancels", |c, v| set(&mut c.limits.pending_cancels, v)),
+    ),
+    key("limit.historyCount.error", Sets("limits.history_events", |c, v| set(&mut c.limits.history_events, v))),
+    key("limit.historySize.error", Sets("limits.history_bytes", |c, v| set(&mut c.limits.history_bytes, v))),
+    key(
+        "limit.historyCount.suggestContinueAsNew",
+        Sets("limits.suggest_continue_events", |c, v| set(&mut c.limits.suggest_continue_events, v)),
+    ),
+    key(
+        "limit.historySize.suggestContinueAsNew",
+        Sets("limits.suggest_continue_bytes", |c, v| set(&mut c.limits.suggest_continue_bytes, v)),
+    ),
+    key("limit.userMetadataSummarySize", Sets("limits.summary_bytes", |c, v| set(&mut c.limits.summary_bytes, v))),
+    key("limit.userMetadataDetailsSize", Sets("limits.details_bytes", |c, v| set(&mut c.limits.details_bytes, v))),
+    key("frontend.linkMaxSize", Sets("limits.link_bytes", |c, v| set(&mut c.limits.link_bytes, v))),
+    key(
+        "frontend.maxlinksPerRequest",
+        Sets("limits.links_per_request", |c, v| set(&mut c.limits.links_per_request, v)),
+    ),
+    key(
+        "frontend.searchAttributesNumberOfKeysLimit",
+        Sets("limits.search_attribute_keys", |c, v| set(&mut c.limits.search_attribute_keys, v)),
+    ),
+    key(
+        "frontend.searchAttributesSizeOfValueLimit",
+        Sets("limits.search_attribute_value_bytes", |c, v| set(&mut c.limits.search_attribute_value_bytes, v)),
+    ),
+    key(
+        "frontend.searchAttributesTotalSizeLimit",
+        Sets("limits.search_attributes_bytes", |c, v| set(&mut c.limits.search_attributes_bytes, v)),
+    ),
+    key(
+        "history.maximumBufferedEventsBatch",
+        Sets("limits.buffered_events", |c, v| set(&mut c.limits.buffered_events, v)),
+    ),
+    key(
+        "history.maximumBufferedEventsSizeInBytes",
+        Sets("limits.buffered_bytes", |c, v| set(&mut c.limits.buffered_bytes, v)),
+    ),
+    key("history.maximumSignalsPerExecution", Sets("limits.signals", |c, v| set(&mut c.limits.signals, v))),
+    key("history.maxInFlightUpdates", Sets("limits.updates_in_flight", |c, v| set(&mut c.limits.updates_in_flight, v))),
+    key("history.maxTotalUpdates", Sets("limits.updates_total", |c, v| set(&mut c.limits.updates_total, v))),
+    key(
+        "history.MaxBufferedQueryCount",
+        Sets("limits.buffered_queries", |c, v| set(&mut c.limits.buffered_queries, v)),
+    ),
+    key(
+        "history.workflowIdReuseMinimalInterval",
+        Sets("limits.run_gap_min", |c, v| set_duration(&mut c.limits.run_gap_min, v)),
+    ),
+    key(
+        "history.workflowTaskHeartbeatTimeout",
+        Sets("limits.workflow_task_heartbeat", |c, v| set_duration(&mut c.limits.workflow_task_heartbeat, v)),
+    ),
+    key(
+        "system.namespaceMinRetentionLocal",
+        Sets("limits.retention_min", |c, v| set_duration(&mut c.limits.retention_min, v)),
+    ),
+    key(
+        "system.enableEagerWorkflowStart",
+        Sets("features.eager_workflow_start", |c, v| set_flag(&mut c.features.eager_workflow_start, v)),
+    ),
+    key(
+        "system.enableActivityEagerExecution",
+        Sets("features.eager_activities", |c, v| set_flag(&mut c.features.eager_activities, v)),
+    ),
+    key(
+        "system.enableCrossNamespaceCommands",
+        Sets("features.cross_namespace_commands", |c, v| set_flag(&mut c.features.cross_namespace_commands, v)),
+    ),
+    key(
+        "frontend.enableCancelWorkerPollsOnShutdown",
+        Sets("features.end_polls_on_shutdown", |c, v| set_flag(&mut c.features.end_polls_on_shutdown, v)),
+    ),
+    key(
+        "frontend.WorkerHeartbeatsEnabled",
+        Sets("features.worker_heartbeats", |c, v| set_flag(&mut c.features.worker_heartbeats, v)),
+    ),
+    key("frontend.enableUpdateWorkflowExecution", Always(true)),
+    key("frontend.enableUpdateWorkflowExecutionAsyncAccepted", Always(true)),
+    key("frontend.enableExecuteMultiOperation", Always(true)),
+    key("frontend.activityAPIsEnabled", Always(true)),
+    key("frontend.ListWorkersEnabled", Always(true)),
+    key("history.enableRequestIdRefLinks", Always(true)),
+    key("system.enableNexus", Always(true)),
+    key("system.enableDeployments", Always(true)),
+    key("system.enableDeploymentVersions", Always(true)),
+    key("frontend.enableServerVersionCheck", Always(false)),
+    key("system.forceSearchAttributesCacheRefreshOnRead", Nothing(CACHES)),
+    key("system.refreshNexusEndpointsMinWait", Nothing(CACHES)),
+    key("system.system.refreshNexusEndpointsMinWait", Nothing(CACHES)),
+    key("system.namespaceCacheRefreshInterval", Nothing(CACHES)),
+    key("system.clusterMetadataRefreshInterval", Nothing(CACHES)),
+    key("history.enableChasm", Nothing(CHASM)),
+    key("history.enableTransitionHistory", Nothing(CHASM)),
+    key("history.enableCHASMCallbacks", Nothing(CHASM)),
+    key("matching.useNewMatcher", Nothing(CHASM)),
+    key("matching.numTaskqueueReadPartitions", Nothing(PARTITIONS)),
+    key("matching.numTaskqueueWritePartitions", Nothing(PARTITIONS)),
+    key("frontend.persistenceMaxQPS", Nothing(PERSISTENCE)),
+    key("history.persistenceMaxQPS", Nothing(PERSISTENCE)),
+    key("matching.persistenceMaxQPS", Nothing(PERSISTENCE)),
+    key("worker.persistenceMaxQPS", Nothing(PERSISTENCE)),
+    key("history.rps", Nothing(MANY_HOSTS)),
+    key("matching.rps", Nothing(MANY_HOSTS)),
+    key("limit.blobSize.warn", Nothing("only limits that refuse exist here")),
+    key("limit.memoSize.warn", Nothing("only limits that refuse exist here")),
+    key("limit.historySize.warn", Nothing("only limits that refuse exist here")),
+    key("limit.historyCount.warn", Nothing("only limits that refuse exist here")),
+    key("history.enableCHASMSignalBacklinks", Later("links of signals")),
+    key("history.enableSignalWithStartFromWorkflow", Later("signal-with-start from workflows")),
+    key("history.enableUpdateCallbacks", Later("callbacks")),
+    key("callback.allowedAddresses", Later("callbacks")),
+    key("component.callbacks.allowedAddresses", Later("callbacks")),
+    key("component.nexusoperations.recordCancelRequestCompletionEvents", Later("Nexus")),
+    key("component.nexusoperations.useSystemCallbackURL", Later("Nexus")),
+    key("component.nexusoperations.callback.endpoint.template", Later("Nexus")),
+    key("nexusoperation.enableStandalone", Later("standalone Nexus operations")),
+    key("activity.enableStandalone", Later("standalone activities")),
+    key("activity.enableCallbacks", Later("standalone activities")),
+    key("activity.startDelayEnabled", Later("standalone activities")),
+    key("frontend.workerCommandsEnabled", Later("worker commands")),
+    key("system.enableCancelActivityWorkerCommand", Later("worker commands")),
+    key("frontend.workerVersioningRuleAPIs", Later("worker versioning")),
+    key("frontend.workerVersioningDataAPIs", Later("worker versioning")),
+    key("frontend.workerVersioningWorkflowAPIs", Later("worker versioning")),
+    key("frontend.enableVersioningDataAPIs", Later("worker versioning")),
+    key("frontend.enableVersioningWorkflowAPIs", Later("worker versioning")),
+    key("worker.buildIdScavengerEnabled", Later("worker versioning")),
+    key("worker.removableBuildIdDurationSinceDefault", Later("worker versioning")),
+    key("matching.maxDeployments", Later("worker deployments")),
+    key("matching.maxVersionsInDeployment", Later("worker deployments")),
+    key("matching.maxTaskQueuesInDeploymentVersion", Later("worker deployments")),
+    key("matching.wv.VersionDrainageStatusVisibilityGracePeriod", Later("worker deployments")),
+    key("matching.wv.VersionDrainageStatusRefreshInterval", Later("worker deployments")),
+    key("frontend.MaxConcurrentBatchOperationPerNamespace", Later("batch operations")),
+    key("frontend.MaxExecutionCountBatchOperationPerNamespace", Later("batch operations")),
+];
+
+const fn key(name: &'static str, rule: Rule) -> Key {
+    Key { name, rule }
+}
+
+/// Splits `key=json`.
+pub fn parse(argument: &str) -> Result<(String, Value), String> {
+    let (name, text) = argument.split_once('=').ok_or_else(|| format!("`{argument}` is not KEY=JSON"))?;
+    let value = serde_json::from_str(text).map_err(|error| format!("the value of {name} is not JSON: {error}"))?;
+    Ok((name.into(), value))
+}
+
+/// Puts one of Temporal's keys into effect. The answer is a warning for the log, if there is anything to say.
+pub fn apply(config: &mut Config, name: &str, value: &Value) -> anyhow::Result<Option<String>> {
+    let Some(key) = KEYS.iter().find(|key| key.name.eq_ignore_ascii_case(name)) else {
+        return Ok(Some(format!("dynamic configuration {name} is not known here and has no effect")));
+    };
+    match &key.rule {
+        Sets(_, set) => set(config, value).map_err(|error| anyhow::anyhow!("{name}: {error}"))?,
+        Always(fixed) if value.as_bool() != Some(*fixed) => {
+            return Ok(Some(format!("dynamic configuration {name} is always {fixed} here")));
+        }
+        Always(_) | Nothing(_) | Later(_) => {}
+    }
+    Ok(None)
+}
+
+fn set<T: TryFrom<i64>>(field: &mut T, value: &Value) -> Result<(), String> {
+    let number =
+        value.as_i64().or_else(|| value.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i64));
+    *field =
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| format!("{value} is not a fitting number"))?;
+    Ok(())
+}
+
+fn set_flag(field: &mut bool, value: &Value) -> Result<(), String> {
+    *field = value.as_bool().ok_or_else(|| format!("{value} is neither true nor false"))?;
+    Ok(())
+}
+
+/// A string in Go's notation or a number of seconds, as Temporal takes it.
+fn set_duration(field: &mut Duration, value: &Value) -> Result<(), String> {
+    *field = match (value.as_str(), value.as_u64()) {
+        (Some(text), _) => duration::parse(text)?,
+        (None, Some(seconds)) => Duration::from_secs(seconds),
+        (None, None) => return Err(format!("{value} is not a duration")),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn applied(argument: &str) -> (Config, Option<String>) {
+        let mut config = Config::default();
+        let (name, value) = parse(argument).expect(argument);
+        let warning = apply(&mut config, &name, &value).expect(argument);
+        (config, warning)
+    }
+
+    #[test]
+    fn keys_of_the_test_suites_take_effect() {
+        assert_eq!(applied("history.workflowIdReuseMinimalInterval=\"0s\"").0.limits.run_gap_min, Duration::ZERO);
+        assert_eq!(applied("limit.historyCount.suggestContinueAsNew=50").0.limits.suggest_continue_events, 50);
+        assert!(!applied("system.enablecrossnamespacecommands=false").0.features.cross_namespace_commands);
+        assert_eq!(applied("matching.longPollExpirationInterval=5").0.frontend.poll_timeout, Duration::from_secs(5));
+        assert_eq!(applied("frontend.rps=5e3").0.frontend.requests_per_second, 5000);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        assert!(applied("frontend.somethingNew=1").1.is_some_and(|text| text.contains("frontend.somethingNew")));
+        assert!(applied("frontend.enableExecuteMultiOperation=false").1.is_some());
+        assert_eq!(applied("frontend.enableExecuteMultiOperation=true").1, None);
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for argument in
+            ["limit.blobSize.error=-1", "limit.blobSize.error=\"x\"", "frontend.rps=1.5", "history.maxTotalUpdates=[]"]
+        {
+            let (name, value) = parse(argument).expect(argument);
+            assert!(apply(&mut Config::default(), &name, &value).is_err(), "{argument}");
+        }
+        assert!(parse("a").is_err());
+        assert!(parse("a=b").is_err());
+    }
+
+    #[test]
+    fn no_key_is_there_twice_and_each_sets_a_documented_one() {
+        let documented: BTreeSet<_> = crate::config::document::TEXTS.iter().map(|(name, _)| *name).collect();
+        let mut seen = BTreeSet::new();
+        for key in KEYS {
+            assert!(seen.insert(key.name.to_lowercase()), "{}", key.name);
+            if let Sets(ours, _) = key.rule {
+                assert!(documented.contains(ours), "{ours}");
+            }
+        }
+    }
+}
