@@ -1,0 +1,505 @@
+//! The synchronous core of matching on one node: tasks and pollers in, pairs out. No I/O, no clock.
+
+use std::collections::{BTreeSet, HashMap};
+
+use statemachine::{op, QueueKey, TaskType};
+
+use super::buffer::Kept;
+use super::queue::Queue;
+use super::sightings::Sighting;
+use super::types::{span, Exhausted, Limits, Reservation, Task};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PollerId(pub(super) u64);
+
+/// Whose poller it is: one that called this node, or one that another node registered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Local,
+    Remote,
+}
+
+/// Whether this node is the queue's home now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Home,
+    Elsewhere,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Poll {
+    pub(super) queue: QueueKey,
+    pub(super) origin: Origin,
+    pub(super) poller: op::Poller,
+    pub(super) rate: Option<f64>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Polled {
+    Task(Box<Task>),
+    Parked(PollerId),
+    /// Its worker was shut down.
+    ShutDown,
+}
+
+/// Why a task is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    Ready,
+    /// It was handed out and came back unstarted.
+    Returned,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Offered {
+    Taken,
+    Kept,
+    Known,
+    Full,
+    /// Nobody polls this sticky queue.
+    Unpolled(Box<Task>),
+    /// Nobody here takes it and this is not its home.
+    Away(Box<Task>),
+}
+
+/// What a poll ends with.
+#[derive(Debug, PartialEq)]
+pub(super) enum Delivery {
+    Task(Box<Task>),
+    Started(Box<op::ReservationAnswer>),
+    Empty,
+    /// This node is not the queue's home any more.
+    Moved,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Output {
+    Serve { poller: PollerId, delivery: Delivery },
+    Pull { queue: QueueKey, node: u64, max: usize },
+}
+
+#[derive(Debug)]
+struct Parked {
+    queue: QueueKey,
+    origin: Origin,
+    poller: op::Poller,
+    reservation: Option<u64>,
+}
+
+/// What one node knows of a queue.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    pub(super) sightings: Vec<Sighting>,
+    pub(super) last_poll: Option<i64>,
+    pub(super) buffered: usize,
+    pub(super) oldest: Option<i64>,
+    pub(super) add_rate: f32,
+    pub(super) dispatch_rate: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct Core {
+    limits: Limits,
+    queues: HashMap<QueueKey, Queue>,
+    pollers: HashMap<PollerId, Parked>,
+    reservations: HashMap<u64, PollerId>,
+    /// Workers that were shut down, until when their polls come back empty.
+    shut: HashMap<(String, String), i64>,
+    /// Queues to look at again, by time.
+    due: BTreeSet<(i64, QueueKey)>,
+    buffered: usize,
+    next_id: u64,
+    /// Until then pollers of a queue may not have found their way to its new home.
+    settled: i64,
+    outputs: Vec<Output>,
+}
+
+impl Core {
+    pub(super) fn new(now: i64, limits: Limits) -> Self {
+        Self {
+            limits,
+            queues: HashMap::new(),
+            pollers: HashMap::new(),
+            reservations: HashMap::new(),
+            shut: HashMap::new(),
+            due: BTreeSet::new(),
+            buffered: 0,
+            next_id: 1,
+            settled: now + span::SETTLE,
+            outputs: Vec::new(),
+        }
+    }
+
+    pub(super) fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Homes may have moved.
+    pub(super) fn unsettle(&mut self, now: i64) {
+        self.settled = now + span::SETTLE;
+    }
+
+    // ---- tasks ----
+
+    /// A task of a shard that `node` leads is ready.
+    pub(super) fn offer(&mut self, now: i64, node: u64, task: Task, reason: Reason, place: Place) -> Offered {
+        if !self.queues.contains_key(&task.queue) {
+            match place {
+                Place::Elsewhere => return Offered::Away(Box::new(task)),
+                Place::Home if self.queues.len() >= self.limits.queues => return Offered::Full,
+                Place::Home => {}
+            }
+        }
+        let settled = self.settled <= now;
+        let queue = self.queues.entry(task.queue.clone()).or_default();
+        queue.last_use = now;
+        let key = task.key();
+        match reason {
+            Reason::Returned => queue.recent.remove(&key),
+            Reason::Ready if queue.recent.contains(now, &key) => return Offered::Known,
+            Reason::Ready => {}
+        }
+        if place == Place::Home && task.sticky && unpolled(queue, now, settled) {
+            self.buffered -= usize::from(queue.buffer.remove(&key).is_some());
+            return Offered::Unpolled(Box::new(task));
+        }
+        if queue.buffer.contains(&key) {
+            return Offered::Known;
+        }
+        if let Some(poller) = taker(queue, now, place) {
+            if reason == Reason::Ready {
+                queue.added.count(now);
+            }
+            queue.hand_out(now, key);
+            self.serve(now, poller, Delivery::Task(Box::new(task)));
+            return Offered::Taken;
+        }
+        match place {
+            Place::Elsewhere => Offered::Away(Box::new(task)),
+            Place::Home => self.keep(now, node, task, reason),
+        }
+    }
+
+    fn keep(&mut self, now: i64, node: u64, task: Task, reason: Reason) -> Offered {
+        let key = task.queue.clone();
+        let queue = self.queues.get_mut(&key).expect("the caller made the queue");
+        let room = if self.buffered < self.limits.buffered { self.limits.buffered_per_queue } else { queue.buffer.len() };
+        match queue.buffer.insert(task, room) {
+            Kept::Full => {
+                queue.has_more_at(node);
+                return Offered::Full;
+            }
+            Kept::Instead => queue.has_more_at(node),
+            Kept::Yes => self.buffered += 1,
+        }
+        if reason == Reason::Ready {
+            queue.added.count(now);
+        }
+        self.revisit(now, &key);
+        Offered::Kept
+    }
+
+    /// A task that a peer sent for a poller parked here. It comes back if that poller cannot have it.
+    pub(super) fn deliver(&mut self, now: i64, poller: PollerId, task: Task) -> Result<(), Box<Task>> {
+        let waits = self.pollers.get(&poller).is_some_and(|parked| parked.reservation.is_none());
+        if !waits {
+            return Err(Box::new(task));
+        }
+        if let Some(queue) = self.queues.get_mut(&task.queue) {
+            queue.recent.insert(now, task.key());
+        }
+        self.serve(now, poller, Delivery::Task(Box::new(task)));
+        Ok(())
+    }
+
+    /// What `node` sent when it was asked for at most `asked` tasks; `None` if the call failed.
+    pub(super) fn pulled(&mut self, now: i64, node: u64, key: &QueueKey, tasks: Option<Vec<Task>>, asked: usize) {
+        let exhausted = tasks.as_ref().is_some_and(|tasks| tasks.len() < asked);
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.pull_ended(node, exhausted);
+        }
+        for task in tasks.unwrap_or_default() {
+            if task.queue == *key {
+                self.offer(now, node, task, Reason::Ready, Place::Home);
+            }
+        }
+        self.revisit(now, key);
+    }
+
+    // ---- pollers ----
+
+    pub(super) fn poll(&mut self, now: i64, poll: Poll) -> Result<Polled, Exhausted> {
+        let worker = (poll.queue.namespace_id.clone(), poll.poller.worker_instance_key.clone());
+        if self.shut.get(&worker).is_some_and(|&until| until > now) {
+            return Ok(Polled::ShutDown);
+        }
+        if !self.queues.contains_key(&poll.queue) && self.queues.len() >= self.limits.queues {
+            return Err(Exhausted::Queues);
+        }
+        let queue = self.queues.entry(poll.queue.clone()).or_default();
+        queue.polled(now);
+        queue.sightings.saw(now, &poll.poller, poll.rate);
+        if let (Some(rate), TaskType::Activity) = (poll.rate, poll.queue.task_type) {
+            queue.set_rate(now, rate);
+        }
+        self.buffered -= queue.buffer.expire(now);
+        if let Some(task) = queue.next_task(now) {
+            self.buffered -= 1;
+            self.revisit(now, &poll.queue);
+            return Ok(Polled::Task(Box::new(task)));
+        }
+        if queue.parked() >= self.limits.pollers_per_queue {
+            return Err(Exhausted::QueuePollers);
+        }
+        if self.pollers.len() >= self.limits.pollers {
+            return Err(Exhausted::Pollers);
+        }
+        let id = PollerId(self.number());
+        let queue = self.queues.get_mut(&poll.queue).expect("made above");
+        queue.park(poll.origin, id);
+        let key = poll.queue.clone();
+        let parked = Parked { queue: poll.queue, origin: poll.origin, poller: poll.poller, reservation: None };
+        self.pollers.insert(id, parked);
+        self.revisit(now, &key);
+        Ok(Polled::Parked(id))
+    }
+
+    /// The poller waits no longer. Nothing happens if it is served already.
+    pub(super) fn leave(&mut self, now: i64, poller: PollerId) {
+        let Some(parked) = self.pollers.remove(&poller) else { return };
+        let queue = self.queues.get_mut(&parked.queue).expect("queues with pollers stay");
+        queue.unpark(now, poller);
+        if let Some(reservation) = parked.reservation {
+            queue.reserved -= 1;
+            self.reservations.remove(&reservation);
+        }
+    }
+
+    /// Ends a wait with an empty answer, unless it is served or reserved already.
+    pub(super) fn end(&mut self, now: i64, poller: PollerId, delivery: Delivery) {
+        if self.pollers.get(&poller).is_some_and(|parked| parked.reservation.is_none()) {
+            self.serve(now, poller, delivery);
+        }
+    }
+
+    pub(super) fn is_reserved(&self, poller: PollerId) -> bool {
+        self.pollers.get(&poller).is_some_and(|parked| parked.reservation.is_some())
+    }
+
+    /// A worker stops: its polls end now and for a while, its sticky queue is forgotten.
+    pub(super) fn shut_down(&mut self, now: i64, namespace_id: &str, sticky_queue: &str, worker_instance_key: &str) {
+        if !worker_instance_key.is_empty() && self.shut.len() < self.limits.pollers {
+            let worker = (namespace_id.to_owned(), worker_instance_key.to_owned());
+            self.shut.insert(worker, now + span::SHUT_DOWN);
+        }
+        let stopped = |parked: &Parked| {
+            let same = !worker_instance_key.is_empty() && parked.poller.worker_instance_key == worker_instance_key;
+            let sticky = !sticky_queue.is_empty() && parked.queue.name == sticky_queue;
+            parked.queue.namespace_id == namespace_id && (same || sticky)
+        };
+        let mut ended: Vec<PollerId> =
+            self.pollers.iter().filter(|(_, parked)| stopped(parked)).map(|(&id, _)| id).collect();
+        ended.sort_unstable();
+        for poller in ended {
+            self.end(now, poller, Delivery::Empty);
+        }
+        let name = sticky_queue.to_owned();
+        let key = QueueKey { namespace_id: namespace_id.to_owned(), task_type: TaskType::Workflow, name };
+        if let Some(queue) = self.queues.get_mut(&key) {
+            self.buffered -= queue.buffer.len();
+            queue.buffer = Default::default();
+            queue.forget_polls();
+        }
+    }
+
+    // ---- reservations ----
+
+    /// Takes a parked poller of this node out, for a proposal that may create its task.
+    pub(super) fn reserve(&mut self, now: i64, key: &QueueKey) -> Option<Reservation> {
+        let queue = self.queues.get_mut(key)?;
+        if queue.bucket.is_some() || !queue.buffer.is_empty() {
+            return None;
+        }
+        let poller = queue.first_local()?;
+        queue.unpark(now, poller);
+        queue.reserved += 1;
+        let id = self.number();
+        self.reservations.insert(id, poller);
+        let parked = self.pollers.get_mut(&poller).expect("parked pollers are known");
+        parked.reservation = Some(id);
+        Some(Reservation { id, queue: key.clone(), poller: parked.poller.clone() })
+    }
+
+    /// The proposal made no task for it: the poller waits again, in its old place.
+    pub(super) fn release(&mut self, now: i64, reservation: u64) {
+        let Some(id) = self.reservations.remove(&reservation) else { return };
+        let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
+        parked.reservation = None;
+        let (key, origin) = (parked.queue.clone(), parked.origin);
+        let queue = self.queues.get_mut(&key).expect("queues with pollers stay");
+        queue.reserved -= 1;
+        queue.park(origin, id);
+        self.revisit(now, &key);
+    }
+
+    /// The proposal started a task for it. The answer comes back if the poller has gone.
+    pub(super) fn fulfil(
+        &mut self,
+        now: i64,
+        reservation: u64,
+        answer: op::ReservationAnswer,
+    ) -> Result<(), Box<op::ReservationAnswer>> {
+        let Some(id) = self.reservations.remove(&reservation) else { return Err(Box::new(answer)) };
+        let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
+        parked.reservation = None;
+        let queue = self.queues.get_mut(&parked.queue).expect("queues with pollers stay");
+        queue.reserved -= 1;
+        queue.added.count(now);
+        queue.dispatched.count(now);
+        self.serve(now, id, Delivery::Started(Box::new(answer)));
+        Ok(())
+    }
+
+    // ---- time ----
+
+    /// Once a second: what is not at home here any more goes, and so does what is too old.
+    pub(super) fn tick(&mut self, now: i64, is_home: &dyn Fn(&QueueKey) -> bool) {
+        self.shut.retain(|_, until| *until > now);
+        let mut moved = Vec::new();
+        let mut waiting = Vec::new();
+        for (key, queue) in &mut self.queues {
+            self.buffered -= queue.buffer.expire(now);
+            queue.recent.prune(now);
+            queue.sightings.prune(now);
+            if !is_home(key) {
+                self.buffered -= queue.buffer.len();
+                queue.buffer = Default::default();
+                queue.forget_more();
+                moved.extend(queue.remotes());
+            } else {
+                waiting.push(key.clone());
+            }
+        }
+        moved.sort_unstable();
+        for poller in moved {
+            self.end(now, poller, Delivery::Moved);
+        }
+        waiting.sort_unstable();
+        for key in waiting {
+            self.revisit(now, &key);
+        }
+        self.queues.retain(|_, queue| !queue.idle(now));
+    }
+
+    /// When [`Core::wake`] has something to do.
+    pub(super) fn next_wake(&self) -> Option<i64> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// Serves the queues whose rate limit or pause has run out.
+    pub(super) fn wake(&mut self, now: i64) {
+        while self.next_wake().is_some_and(|time| time <= now) {
+            let (_, key) = self.due.pop_first().expect("it was just there");
+            if let Some(queue) = self.queues.get_mut(&key) {
+                queue.due = None;
+                self.revisit(now, &key);
+            }
+        }
+    }
+
+    // ---- questions ----
+
+    pub(super) fn has_recent_poller(&self, now: i64, key: &QueueKey, window: i64) -> bool {
+        let last = self.queues.get(key).and_then(|queue| queue.last_poll(now));
+        last.is_some_and(|last| last + window > now)
+    }
+
+    pub(super) fn is_full(&self, key: &QueueKey) -> bool {
+        self.queues.get(key).is_some_and(|queue| queue.buffer.len() >= self.limits.buffered_per_queue)
+    }
+
+    pub(super) fn describe(&self, now: i64, key: &QueueKey) -> Described {
+        let Some(queue) = self.queues.get(key) else { return Described::default() };
+        Described {
+            sightings: queue.sightings.all(now),
+            last_poll: queue.last_poll(now),
+            buffered: queue.buffer.len(),
+            oldest: queue.buffer.oldest(),
+            add_rate: queue.added.rate(now),
+            dispatch_rate: queue.dispatched.rate(now),
+        }
+    }
+
+    // ---- within ----
+
+    /// Brings buffered tasks to parked pollers as far as the rate allows, then asks for more if there are few left.
+    fn revisit(&mut self, now: i64, key: &QueueKey) {
+        let mut served = Vec::new();
+        let Some(queue) = self.queues.get_mut(key) else { return };
+        let mut later = None;
+        while let Some(poller) = queue.first() {
+            let Some(task) = queue.next_task(now) else {
+                later = throttled_until(queue, now);
+                break;
+            };
+            queue.unpark(now, poller);
+            self.buffered -= 1;
+            served.push((poller, task));
+        }
+        if queue.buffer.len() < self.limits.low_water {
+            let max = self.limits.buffered_per_queue;
+            let (nodes, next) = queue.pulls(now);
+            self.outputs.extend(nodes.into_iter().map(|node| Output::Pull { queue: key.clone(), node, max }));
+            later = earlier(later, next);
+        }
+        if let Some(time) = later.filter(|&time| queue.due.is_none_or(|due| time < due)) {
+            if let Some(due) = queue.due.replace(time) {
+                self.due.remove(&(due, key.clone()));
+            }
+            self.due.insert((time, key.clone()));
+        }
+        for (poller, task) in served {
+            self.serve(now, poller, Delivery::Task(Box::new(task)));
+        }
+    }
+
+    fn serve(&mut self, now: i64, poller: PollerId, delivery: Delivery) {
+        self.leave(now, poller);
+        self.outputs.push(Output::Serve { poller, delivery });
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// The parked poller that an offered task goes to. Tasks that wait already come first; and a dispatch rate is one for
+/// the whole queue, so only its home hands out where there is one.
+fn taker(queue: &mut Queue, now: i64, place: Place) -> Option<PollerId> {
+    let poller = match place {
+        Place::Home => queue.first()?,
+        Place::Elsewhere if queue.bucket.is_some() => return None,
+        Place::Elsewhere => queue.first_local()?,
+    };
+    (queue.buffer.is_empty() && queue.dispatch_allowed(now)).then_some(poller)
+}
+
+fn unpolled(queue: &Queue, now: i64, settled: bool) -> bool {
+    match queue.last_poll(now) {
+        Some(last) => settled && last + span::STICKY_WINDOW <= now,
+        None => settled || queue.shut,
+    }
+}
+
+fn throttled_until(queue: &Queue, now: i64) -> Option<i64> {
+    let bucket = queue.bucket.as_ref().filter(|_| !queue.buffer.is_empty())?;
+    bucket.next(now)
+}
+
+fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

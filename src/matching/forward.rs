@@ -1,0 +1,90 @@
+//! A poller parked here also waits at its queue's home.
+
+use std::time::Duration;
+
+use proto::everstep::peer::v1 as peer;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout, Instant};
+
+use super::core::{Poll, PollerId, Reason};
+use super::offers::Outgoing;
+use super::service::Matching;
+use super::topology::{Call, Reply};
+use super::wire;
+
+/// How often a waiting poller looks where the home is.
+const LOOK: Duration = Duration::from_secs(1);
+/// Before another try, after the home was gone or unknown.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long an ended call may still bring a task.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+impl Matching {
+    /// Keeps the poller registered at the home, wherever that moves, until the deadline is long past. Dropping the
+    /// future ends the registration; a task that comes through it after that goes back.
+    pub(super) async fn register_at_home(&self, id: PollerId, poll: &Poll, deadline: Instant) {
+        let topology = &self.shared.topology;
+        let end = deadline + Duration::from_secs(60);
+        while Instant::now() < end {
+            match topology.home(&poll.queue) {
+                Some(home) if home == topology.this_node() => sleep(LOOK).await,
+                Some(home) => self.wait_at(home, id, poll, deadline).await,
+                None => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// One registration; ends when it is answered or when the home is elsewhere.
+    async fn wait_at(&self, home: u64, id: PollerId, poll: &Poll, deadline: Instant) {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let request = peer::PollTaskRequest {
+            node: self.shared.topology.this_node(),
+            poll_id: id.0,
+            queue: Some(wire::queue(&poll.queue)),
+            poller: Some(poll.poller.clone()),
+            max_tasks_per_second: poll.rate,
+            timeout: remaining.as_nanos() as i64,
+        };
+        // The task below lives on when this future is dropped: it must hand back what the home may be sending.
+        let (_registered, ended) = oneshot::channel();
+        let mut call = tokio::spawn(self.clone().call_home(home, id, request, ended));
+        loop {
+            tokio::select! {
+                _ = &mut call => break,
+                () = sleep(LOOK) => {
+                    if self.shared.topology.home(&poll.queue) != Some(home) {
+                        break;
+                    }
+                }
+            }
+        }
+        sleep(PAUSE).await;
+    }
+
+    async fn call_home(self, home: u64, id: PollerId, request: peer::PollTaskRequest, ended: oneshot::Receiver<()>) {
+        let mut call = self.shared.topology.call(home, Call::PollTask(request));
+        let reply = tokio::select! {
+            reply = &mut call => reply,
+            _ = ended => {
+                self.send_to(home, Outgoing::Cancel(id.0));
+                match timeout(LAST_WORD, call).await {
+                    Ok(reply) => reply,
+                    Err(_) => return,
+                }
+            }
+        };
+        let task = match reply {
+            Ok(Reply::PollTask(response)) => response.task,
+            Ok(_) => None,
+            Err(status) => {
+                tracing::debug!(home, %status, "a poll could not wait at its home");
+                None
+            }
+        };
+        if let Some(Ok((task, _))) = task.map(wire::task_from) {
+            if let Err(task) = self.with_inner(|inner, now| inner.core.deliver(now, id, task)) {
+                self.offer_each(vec![*task], Reason::Returned);
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Pairs ready tasks with waiting pollers, in memory only: whatever is lost here is found again in the shards' ready
+//! tables. It never proposes an op and never reads a table; who gets a task proposes `StartTask`, which decides.
+//!
+//! ```text
+//!   api: poll ──► this node: Core ◄── offer :effects (tasks of the shards this node leads)
+//!                   │   ▲  a task meets a poller of the same node at once
+//!      PollTask     │   │        OfferTasks (batches), PullTasks
+//!                   ▼   │
+//!               home of the queue: Core: bounded buffer, priority ► fairness ► ready time
+//! ```
+//!
+//! [`core`] and what it is made of (`queue`, `buffer`, `meter`, `recent`, `sightings`) are synchronous and see no clock
+//! but the times given to them. [`Matching`] is the shell around it: waiting, peers, deadlines.
+
+mod buffer;
+mod core;
+mod describe;
+mod forward;
+mod meter;
+mod offers;
+mod peer;
+mod query;
+mod queue;
+mod recent;
+mod service;
+mod sightings;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod types;
+mod wire;
+
+pub use describe::{PollerInfo, QueueInfo};
+pub use peer::{send, PeerService};
+pub use query::{QueryAnswer, QueryError, QueryRequest};
+pub use service::{Handed, Matching, PollResult};
+pub use topology::{Call, ReadyBacklog, Reply, TaskSource, Topology};
+pub use types::{Exhausted, Limits, PollRequest, Reservation, Task, TaskKind, TaskKey};

@@ -1,0 +1,390 @@
+//! The shell: what waits, on what, and until when. Decisions are the core's.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::join_all;
+use proto::everstep::peer::v1 as peer;
+use statemachine::{op, QueueKey};
+use tokio::sync::{oneshot, Notify};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Core, Delivery, Origin, Output, Place, Poll, Polled, PollerId, Reason};
+use super::offers::{FullQueues, Outboxes};
+use super::query::Queries;
+use super::topology::{Call, TaskSource, Topology};
+use super::types::{Exhausted, Limits, PollRequest, Reservation, Task};
+
+/// A poll that is reserved at its deadline waits so much longer for the proposal's answer.
+const RESERVED_GRACE: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_secs(1);
+/// For a call to a peer that has no reason to wait.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Matching on this node. Clones are the same one.
+#[derive(Clone)]
+pub struct Matching {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) topology: Arc<dyn Topology>,
+    source: OnceLock<Arc<dyn TaskSource>>,
+    inner: Mutex<Inner>,
+    pub(super) outboxes: Outboxes,
+    pub(super) full: FullQueues,
+    pub(super) queries: Queries,
+    clock: Clock,
+    changed: Notify,
+    pub(super) stopped: CancellationToken,
+}
+
+/// What the lock guards; it is held for the core's steps only, never while waiting.
+pub(super) struct Inner {
+    pub(super) core: Core,
+    pub(super) waiting: HashMap<PollerId, oneshot::Sender<Delivery>>,
+    /// The polls that other nodes registered here: (node, its poll id).
+    pub(super) registered: HashMap<(u64, u64), PollerId>,
+    generation: u64,
+    /// What the ticker knows of the next wake.
+    announced: Option<i64>,
+}
+
+/// What a poll got.
+#[derive(Debug)]
+pub enum PollResult {
+    Task(Handed),
+    /// A proposal started this task for the poller: no `StartTask` is needed.
+    Started(Box<op::ReservationAnswer>),
+    Empty,
+}
+
+/// A task in the hands of a poller. Unless it is [`Handed::done`], it goes back for the next poller when dropped.
+pub struct Handed {
+    task: Option<Box<Task>>,
+    matching: Matching,
+}
+
+impl Matching {
+    /// Starts with nothing known. Its loops run until [`Matching::stop`].
+    pub fn start(topology: Arc<dyn Topology>, limits: Limits) -> Self {
+        let clock = Clock::start();
+        let inner = Inner {
+            core: Core::new(clock.now(), limits.clone()),
+            waiting: HashMap::new(),
+            registered: HashMap::new(),
+            generation: topology.generation(),
+            announced: None,
+        };
+        let shared = Arc::new(Shared {
+            topology,
+            source: OnceLock::new(),
+            inner: Mutex::new(inner),
+            outboxes: Outboxes::new(limits.offers_per_peer),
+            full: FullQueues::default(),
+            queries: Queries::new(limits.queries, clock.now() as u64),
+            clock,
+            changed: Notify::new(),
+            stopped: CancellationToken::new(),
+        });
+        let matching = Self { shared };
+        tokio::spawn(matching.clone().run_ticks());
+        matching
+    }
+
+    /// Where ready tasks are read from; the first call counts.
+    pub fn set_source(&self, source: Arc<dyn TaskSource>) {
+        if self.shared.source.set(source).is_err() {
+            tracing::warn!("matching has a task source already");
+        }
+    }
+
+    /// Parked polls end empty and the loops end.
+    pub fn stop(&self) {
+        self.shared.stopped.cancel();
+    }
+
+    // ---- pollers ----
+
+    /// Waits for a task until the deadline. Dropping the future loses nothing.
+    pub async fn poll(&self, request: PollRequest) -> Result<PollResult, Exhausted> {
+        let poll = Poll {
+            queue: request.queue,
+            origin: Origin::Local,
+            poller: request.poller,
+            rate: request.max_tasks_per_second,
+        };
+        let mut ticket = match self.register(poll.clone(), None)? {
+            Registered::Task(task) => return Ok(PollResult::Task(self.handed(task))),
+            Registered::ShutDown => return Ok(PollResult::Empty),
+            Registered::Parked(ticket) => ticket,
+        };
+        let id = ticket.id;
+        let delivery = tokio::select! {
+            biased;
+            delivery = ticket.wait(request.deadline) => delivery,
+            () = self.register_at_home(id, &poll, request.deadline) => Delivery::Empty,
+        };
+        Ok(match delivery {
+            Delivery::Task(task) => PollResult::Task(self.handed(task)),
+            Delivery::Started(answer) => PollResult::Started(answer),
+            Delivery::Empty | Delivery::Moved => PollResult::Empty,
+        })
+    }
+
+    pub(super) fn register(&self, poll: Poll, peer: Option<(u64, u64)>) -> Result<Registered, Exhausted> {
+        self.with_inner(|inner, now| {
+            Ok(match inner.core.poll(now, poll)? {
+                Polled::Task(task) => Registered::Task(task),
+                Polled::ShutDown => Registered::ShutDown,
+                Polled::Parked(id) => {
+                    let (sender, receiver) = oneshot::channel();
+                    inner.waiting.insert(id, sender);
+                    if let Some(peer) = peer {
+                        inner.registered.insert(peer, id);
+                    }
+                    Registered::Parked(Ticket { matching: self.clone(), id, receiver, peer })
+                }
+            })
+        })
+    }
+
+    fn handed(&self, task: Box<Task>) -> Handed {
+        Handed { task: Some(task), matching: self.clone() }
+    }
+
+    /// Ends the worker's polls on all nodes, at once and for the next 30 s, and forgets its sticky queue.
+    pub async fn shutdown_worker(&self, namespace_id: &str, sticky_queue: &str, worker_instance_key: &str) {
+        self.end_worker_polls(namespace_id, sticky_queue, worker_instance_key);
+        let this = self.shared.topology.this_node();
+        let request = peer::EndWorkerPollsRequest {
+            namespace_id: namespace_id.to_owned(),
+            sticky_queue: sticky_queue.to_owned(),
+            worker_instance_key: worker_instance_key.to_owned(),
+        };
+        let others = self.shared.topology.alive_nodes().into_iter().filter(|&node| node != this);
+        let calls = others.map(|node| {
+            let call = self.shared.topology.call(node, Call::EndWorkerPolls(request.clone()));
+            tokio::time::timeout(CALL_TIMEOUT, call)
+        });
+        join_all(calls).await;
+    }
+
+    pub(super) fn end_worker_polls(&self, namespace_id: &str, sticky_queue: &str, worker_instance_key: &str) {
+        self.with_inner(|inner, now| inner.core.shut_down(now, namespace_id, sticky_queue, worker_instance_key));
+    }
+
+    // ---- reservations ----
+
+    /// Takes a poller parked on this node out, for a proposal that may create a task for it.
+    pub fn reserve(&self, queue: &QueueKey) -> Option<Reservation> {
+        self.with_inner(|inner, now| inner.core.reserve(now, queue))
+    }
+
+    /// The proposal made no task for the reservation: its poller waits again.
+    pub fn release(&self, reservation: u64) {
+        self.with_inner(|inner, now| inner.core.release(now, reservation));
+    }
+
+    /// The proposal started a task for the reservation. The answer comes back if its poller has gone.
+    pub fn fulfil(&self, reservation: u64, answer: op::ReservationAnswer) -> Result<(), Box<op::ReservationAnswer>> {
+        self.with_inner(|inner, now| inner.core.fulfil(now, reservation, answer))
+    }
+
+    // ---- within ----
+
+    pub(super) fn source(&self) -> Option<&Arc<dyn TaskSource>> {
+        self.shared.source.get()
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.shared.clock.now()
+    }
+
+    pub(super) fn place(&self, queue: &QueueKey) -> Place {
+        if self.shared.topology.home(queue) == Some(self.shared.topology.this_node()) {
+            Place::Home
+        } else {
+            Place::Elsewhere
+        }
+    }
+
+    /// One step of the core, and then what follows from it.
+    pub(super) fn with_inner<R>(&self, step: impl FnOnce(&mut Inner, i64) -> R) -> R {
+        let generation = self.shared.topology.generation();
+        let mut inner = self.shared.inner.lock().expect("no step of the core panics");
+        let now = self.now();
+        if inner.generation != generation {
+            inner.generation = generation;
+            inner.core.unsettle(now);
+        }
+        let result = step(&mut inner, now);
+        let pulls = inner.flush();
+        if inner.wakes_earlier() {
+            self.shared.changed.notify_one();
+        }
+        drop(inner);
+        for (queue, node, max) in pulls {
+            tokio::spawn(self.clone().pull(queue, node, max));
+        }
+        result
+    }
+
+    /// Runs the core's clock: every second, and when a rate limit lets the next task go.
+    async fn run_ticks(self) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            let wake = self.with_inner(|inner, _| {
+                inner.announced = inner.core.next_wake();
+                inner.announced
+            });
+            let wait = wake.map_or(TICK, |wake| Duration::from_nanos((wake - self.now()).max(0) as u64));
+            tokio::select! {
+                () = self.shared.stopped.cancelled() => return,
+                () = self.shared.changed.notified() => {}
+                () = tokio::time::sleep_until(next_tick.min(Instant::now() + wait)) => {}
+            }
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                let (this, topology) = (self.shared.topology.this_node(), &self.shared.topology);
+                self.with_inner(|inner, now| inner.core.tick(now, &|queue| topology.home(queue) == Some(this)));
+                self.shared.full.prune();
+            }
+            self.with_inner(|inner, now| inner.core.wake(now));
+        }
+    }
+}
+
+impl Inner {
+    /// Gives the core's answers to the polls; returns the pulls it asks for.
+    fn flush(&mut self) -> Vec<(QueueKey, u64, usize)> {
+        let mut pulls = Vec::new();
+        for output in self.core.take_outputs() {
+            match output {
+                Output::Serve { poller, delivery } => {
+                    let sender = self.waiting.remove(&poller).expect("who is parked waits");
+                    // A ticket leaves the waiting list, under this lock, before it drops its receiver.
+                    sender.send(delivery).expect("a waiting ticket listens");
+                }
+                Output::Pull { queue, node, max } => pulls.push((queue, node, max)),
+            }
+        }
+        pulls
+    }
+
+    fn wakes_earlier(&self) -> bool {
+        match (self.core.next_wake(), self.announced) {
+            (Some(next), Some(announced)) => next < announced,
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+}
+
+pub(super) enum Registered {
+    Task(Box<Task>),
+    Parked(Ticket),
+    ShutDown,
+}
+
+/// A poller's place in the core. Dropping it takes the poller out, and gives back a task that came meanwhile.
+pub(super) struct Ticket {
+    matching: Matching,
+    pub(super) id: PollerId,
+    receiver: oneshot::Receiver<Delivery>,
+    peer: Option<(u64, u64)>,
+}
+
+impl Ticket {
+    pub(super) async fn wait(&mut self, deadline: Instant) -> Delivery {
+        let mut until = deadline;
+        loop {
+            tokio::select! {
+                biased;
+                delivery = &mut self.receiver => return delivery.expect("the core ends no poll without an answer"),
+                () = self.matching.shared.stopped.cancelled() => return Delivery::Empty,
+                () = tokio::time::sleep_until(until) => {
+                    let reserved = self.matching.with_inner(|inner, _| inner.core.is_reserved(self.id));
+                    if !reserved || until > deadline {
+                        return Delivery::Empty;
+                    }
+                    until = deadline + RESERVED_GRACE;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let id = self.id;
+        let waited = self.matching.with_inner(|inner, now| {
+            if let Some(peer) = self.peer {
+                if inner.registered.get(&peer) == Some(&id) {
+                    inner.registered.remove(&peer);
+                }
+            }
+            inner.core.leave(now, id);
+            inner.waiting.remove(&id).is_some()
+        });
+        if waited {
+            return;
+        }
+        match self.receiver.try_recv() {
+            Ok(Delivery::Task(task)) => self.matching.offer_each(vec![*task], Reason::Returned),
+            Ok(Delivery::Started(answer)) => {
+                tracing::debug!(id = answer.id, "a task was started for a poller that has gone; it will time out");
+            }
+            Ok(Delivery::Empty | Delivery::Moved) | Err(_) => {}
+        }
+    }
+}
+
+impl Handed {
+    /// The task is the poller's now: `StartTask` was answered, or the query is on its way to the worker.
+    pub fn done(mut self) -> Task {
+        *self.task.take().expect("a task is handed out once")
+    }
+}
+
+impl Deref for Handed {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        self.task.as_ref().expect("a task is handed out once")
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            self.matching.offer_each(vec![*task], Reason::Returned);
+        }
+    }
+}
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Handed").field(&self.task).finish()
+    }
+}
+
+/// Nanoseconds since the epoch that never go back.
+struct Clock {
+    base: i64,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { base: since.as_nanos() as i64, started: Instant::now() }
+    }
+
+    fn now(&self) -> i64 {
+        self.base + self.started.elapsed().as_nanos() as i64
+    }
+}

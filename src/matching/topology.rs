@@ -1,0 +1,68 @@
+//! What matching needs of the cluster and of the shards' tables; `cluster` and `effects` stand behind it.
+
+use futures::future::BoxFuture;
+use proto::everstep::peer::v1 as peer;
+use statemachine::QueueKey;
+
+use super::types::Task;
+
+/// Where queues live and how to reach the nodes.
+pub trait Topology: Send + Sync + 'static {
+    fn this_node(&self) -> u64;
+
+    /// The node that leads the shard the queue hashes to: `None` while nobody is known to lead it.
+    fn home(&self, queue: &QueueKey) -> Option<u64>;
+
+    /// The nodes worth asking, this one included.
+    fn alive_nodes(&self) -> Vec<u64>;
+
+    /// Differs from an earlier answer when a home may have moved since.
+    fn generation(&self) -> u64;
+
+    /// One call to another node; with channels: `matching::send(channel, call)`. Dropping the future ends the call.
+    fn call(&self, node: u64, call: Call) -> BoxFuture<'static, Result<Reply, tonic::Status>>;
+}
+
+/// The ready tables of the shards that this node leads.
+pub trait TaskSource: Send + Sync + 'static {
+    /// At most `max` ready tasks of the queue, first those that are to be served first. It may return tasks that
+    /// matching knows already. Fewer than `max` means that there are no more.
+    fn ready_tasks(&self, queue: &QueueKey, max: usize) -> BoxFuture<'static, Vec<Task>>;
+
+    /// Nobody polls the sticky queue this task waits in: propose that it moves to its normal queue.
+    fn unpolled(&self, task: Task);
+
+    /// How much is ready for the queue; an approximation is enough.
+    fn backlog(&self, queue: &QueueKey) -> BoxFuture<'static, ReadyBacklog>;
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadyBacklog {
+    pub tasks: i64,
+    /// Ready time of the oldest, 0 without one.
+    pub oldest: i64,
+}
+
+/// A request between the matching of two nodes.
+#[derive(Debug, Clone)]
+pub enum Call {
+    PollTask(peer::PollTaskRequest),
+    CancelPolls(peer::CancelPollsRequest),
+    OfferTasks(peer::OfferTasksRequest),
+    PullTasks(peer::PullTasksRequest),
+    CompleteQuery(Box<peer::CompleteQueryRequest>),
+    EndWorkerPolls(peer::EndWorkerPollsRequest),
+    DescribeQueue(peer::DescribeQueueRequest),
+}
+
+/// The answer to the [`Call`] of the same name.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    PollTask(Box<peer::PollTaskResponse>),
+    CancelPolls(peer::CancelPollsResponse),
+    OfferTasks(peer::OfferTasksResponse),
+    PullTasks(peer::PullTasksResponse),
+    CompleteQuery(peer::CompleteQueryResponse),
+    EndWorkerPolls(peer::EndWorkerPollsResponse),
+    DescribeQueue(Box<peer::DescribeQueueResponse>),
+}
