@@ -14,6 +14,13 @@ pub struct Txn<'a> {
     effects: Vec<Effect>,
 }
 
+/// How far a transaction had come; see [`Txn::mark`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    writes: usize,
+    effects: usize,
+}
+
 impl<'a> Txn<'a> {
     pub fn new(base: &'a dyn Kv) -> Self {
         Self { base, writes: BTreeMap::new(), undo: Vec::new(), effects: Vec::new() }
@@ -44,8 +51,19 @@ impl<'a> Txn<'a> {
 
     /// Takes back what was written since the last savepoint.
     pub fn roll_back(&mut self) {
-        self.effects.clear();
-        while let Some((key, before)) = self.undo.pop() {
+        self.roll_back_to(Mark { writes: 0, effects: 0 });
+    }
+
+    /// A point within the open savepoint to go back to.
+    pub fn mark(&self) -> Mark {
+        Mark { writes: self.undo.len(), effects: self.effects.len() }
+    }
+
+    /// Takes back what was written since the mark.
+    pub fn roll_back_to(&mut self, mark: Mark) {
+        self.effects.truncate(mark.effects);
+        while self.undo.len() > mark.writes {
+            let Some((key, before)) = self.undo.pop() else { break };
             match before {
                 Some(value) => self.writes.insert(key, value),
                 None => self.writes.remove(&key),

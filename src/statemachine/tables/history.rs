@@ -1,0 +1,67 @@
+//! History: one row a batch of events, keyed [slot][table][run 16][first event id u64]. The value is an encoded
+//! `temporal.api.history.v1.History`, so concatenating values gives a longer history without re-encoding.
+
+use prost::Message;
+use proto::temporal::api::history::v1::{History, HistoryEvent};
+
+use super::{KeyReader, RunKey, Table};
+use crate::{Fault, Kv, Txn};
+
+/// The stored bytes of one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryBatch {
+    pub first_event_id: i64,
+    pub bytes: Vec<u8>,
+}
+
+impl HistoryBatch {
+    pub fn events(&self) -> Result<Vec<HistoryEvent>, Fault> {
+        History::decode(self.bytes.as_slice())
+            .map(|history| history.events)
+            .map_err(|error| Fault::corrupt("history batch", error))
+    }
+
+    fn from_row(key: &[u8], value: &[u8]) -> Result<Self, Fault> {
+        let mut reader = KeyReader::new(key)?;
+        reader.id()?;
+        Ok(Self { first_event_id: reader.i64()?, bytes: value.to_vec() })
+    }
+}
+
+/// Writes a batch and returns its size in bytes.
+pub fn append_batch(txn: &mut Txn<'_>, key: RunKey, events: Vec<HistoryEvent>) -> usize {
+    let Some(first) = events.first().map(|event| event.event_id) else { return 0 };
+    let bytes = History { events }.encode_to_vec();
+    let size = bytes.len();
+    txn.put(key.in_table(Table::History).i64(first).done(), bytes);
+    size
+}
+
+/// Batches whose first event is in [first, end), at most `max` of them. A batch is never split: use
+/// [`batch_at_or_before`] when `first` may lie inside one.
+pub fn read_batches(kv: &dyn Kv, key: RunKey, first: i64, end: i64, max: usize) -> Result<Vec<HistoryBatch>, Fault> {
+    let from = key.in_table(Table::History).i64(first).done();
+    let to = key.in_table(Table::History).i64(end).done();
+    let mut batches = Vec::new();
+    let mut bad = None;
+    kv.scan(&from, &to, &mut |row_key, value| {
+        match HistoryBatch::from_row(row_key, value) {
+            Ok(batch) => batches.push(batch),
+            Err(fault) => bad = Some(fault),
+        }
+        bad.is_none() && batches.len() < max
+    })?;
+    bad.map_or(Ok(batches), Err)
+}
+
+/// The batch that holds the event, or the last one before it.
+pub fn batch_at_or_before(kv: &dyn Kv, key: RunKey, event_id: i64) -> Result<Option<HistoryBatch>, Fault> {
+    let from = key.in_table(Table::History).done();
+    let to = key.in_table(Table::History).i64(event_id.saturating_add(1)).done();
+    let mut found = None;
+    kv.scan_back(&from, &to, &mut |row_key, value| {
+        found = Some(HistoryBatch::from_row(row_key, value));
+        false
+    })?;
+    found.transpose()
+}

@@ -1,0 +1,98 @@
+//! Tasks that are ready: a row in the shard of their workflow, and a hint to the leader. Nothing else is durable.
+
+use proto::temporal::api::common::v1::Priority;
+
+use crate::state::{Activity, ReadyTask, WorkflowTask};
+use crate::tables::ReadyKey;
+use crate::workflow::Run;
+use crate::{Context, Effect, QueueKey, TaskType};
+
+/// The level a task has unless told otherwise; 1 goes first, 5 last.
+const PRIORITY_DEFAULT: u8 = 3;
+const PRIORITY_LAST: i32 = 5;
+
+/// The level of a priority message.
+pub fn priority_number(priority: Option<&Priority>) -> u8 {
+    match priority.map(|priority| priority.priority_key).unwrap_or_default() {
+        key if key <= 0 => PRIORITY_DEFAULT,
+        key => key.min(PRIORITY_LAST) as u8,
+    }
+}
+
+/// The ready row of a workflow task.
+pub fn ready_key_of_workflow_task(run: &Run, task: &WorkflowTask) -> ReadyKey {
+    ReadyKey {
+        queue: QueueKey {
+            namespace_id: run.row.namespace_id.clone(),
+            task_type: TaskType::Workflow,
+            name: task.queue.clone(),
+        },
+        priority: run.task_priority(),
+        ready_time: task.scheduled_time,
+        run: run.key,
+        scheduled_event_id: task.scheduled_event_id,
+    }
+}
+
+/// Makes a scheduled workflow task available, if there is one that is not yet.
+pub fn queue_workflow_task(ctx: &mut Context<'_, '_>, run: &mut Run) {
+    let Some(task) = run.row.task.as_mut().filter(|task| task.started_event_id == 0 && !task.queued) else { return };
+    task.queued = true;
+    let task = task.clone();
+    let key = ready_key_of_workflow_task(run, &task);
+    let row = ReadyTask {
+        workflow_id: run.row.workflow_id.clone(),
+        stamp: task.stamp,
+        attempt: task.attempt,
+        ready_time: task.scheduled_time,
+        scheduled_event_id: task.scheduled_event_id,
+        normal_queue: if task.sticky { run.row.task_queue.clone() } else { String::new() },
+        priority: run.row.priority.clone(),
+        expires: 0,
+        workflow_type: run.row.workflow_type.clone(),
+        namespace: run.row.namespace.clone(),
+    };
+    put(ctx, key, &row);
+}
+
+/// The ready row of an activity's present attempt.
+pub fn ready_key_of_activity(run: &Run, activity: &Activity) -> ReadyKey {
+    ReadyKey {
+        queue: QueueKey {
+            namespace_id: run.row.namespace_id.clone(),
+            task_type: TaskType::Activity,
+            name: activity.task_queue.clone(),
+        },
+        priority: priority_number(activity.priority.as_ref().filter(|own| own.priority_key > 0).or(run.row.priority.as_ref())),
+        ready_time: activity.attempt_scheduled_time,
+        run: run.key,
+        scheduled_event_id: activity.scheduled_event_id,
+    }
+}
+
+/// Makes the present attempt of an activity available and marks its row so; the caller stores the row.
+pub fn queue_activity(ctx: &mut Context<'_, '_>, run: &Run, activity: &mut Activity) {
+    if activity.queued {
+        return;
+    }
+    activity.queued = true;
+    let row = ReadyTask {
+        workflow_id: run.row.workflow_id.clone(),
+        stamp: activity.stamp,
+        attempt: activity.attempt,
+        ready_time: activity.attempt_scheduled_time,
+        scheduled_event_id: activity.scheduled_event_id,
+        normal_queue: String::new(),
+        priority: activity.priority.clone().or_else(|| run.row.priority.clone()),
+        expires: 0,
+        workflow_type: run.row.workflow_type.clone(),
+        namespace: run.row.namespace.clone(),
+    };
+    put(ctx, ready_key_of_activity(run, activity), &row);
+}
+
+fn put(ctx: &mut Context<'_, '_>, key: ReadyKey, row: &ReadyTask) {
+    key.put(ctx.txn, row);
+    let task = key.to_task(row);
+    ctx.txn.effect(Effect::TaskReady { queue: key.queue, task, sticky: !row.normal_queue.is_empty() });
+}

@@ -1,0 +1,230 @@
+//! A worker has done a workflow task: its commands become events, and the next task may follow at once (SEMANTICS B6).
+
+use proto::temporal::api::enums::v1::{CommandType, TimeoutType, WorkflowTaskFailedCause as Cause};
+use proto::temporal::api::failure::v1::{failure::FailureInfo, Failure, ServerFailureInfo};
+use proto::temporal::api::history::v1::history_event::Attributes;
+use proto::temporal::api::history::v1::WorkflowTaskCompletedEventAttributes;
+use proto::temporal::api::workflowservice::v1::RespondWorkflowTaskCompletedRequest;
+
+use super::commands::{self, Carried, Refused, Scope};
+use super::{close, task, Run};
+use crate::activity::EagerTarget;
+use crate::op::{answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts};
+use crate::reject::{code, Decided};
+use crate::state::workflow_task::Type;
+use crate::state::Sticky;
+use crate::time::nanos_or_zero;
+use crate::{Context, Fault, Reject};
+
+type Request = RespondWorkflowTaskCompletedRequest;
+
+pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<answer::Kind> {
+    let wanted = op.task.as_ref().ok_or_else(|| Fault::corrupt("task op", "no task"))?;
+    let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("task op", "no request"))?;
+    let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("task op", "no namespace"))?;
+    let mut run = Run::load(ctx, &wanted.namespace_id, &wanted.workflow_id, &wanted.run_id)?;
+    if run.seen_before(&ctx.op_id) {
+        return Ok(again(ctx, &run));
+    }
+    if !run.is_open() || !task::is_running(&run, wanted) {
+        return Err(Reject::workflow_task_not_found().into());
+    }
+    commands::check_sequence(&request.commands)?;
+    let before = run.clone();
+    let mark = ctx.txn.mark();
+    match complete(ctx, run, namespace, request) {
+        Ok(answer) => Ok(answer),
+        Err(Refused::Stop(stop)) => Err(stop),
+        Err(Refused::Task { cause, message }) => {
+            ctx.txn.roll_back_to(mark);
+            refuse(ctx, before, request, cause, &message, false)
+        }
+        Err(Refused::Workflow { cause, message }) => {
+            ctx.txn.roll_back_to(mark);
+            refuse(ctx, before, request, cause, &message, true)
+        }
+    }
+}
+
+/// The call came again: the answer it had, with the task it was given if that is still running.
+fn again(ctx: &Context<'_, '_>, run: &Run) -> answer::Kind {
+    let given = run.row.task.as_ref().is_some_and(|task| task.request_id == inline_request_id(&ctx.op_id));
+    answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
+        new_task: if given { task::started_answer(run) } else { None },
+        closed: !run.is_open(),
+        ..Default::default()
+    })
+}
+
+/// The request id of a task handed out with the answer to this call.
+fn inline_request_id(op_id: &[u8]) -> String {
+    op_id.iter().fold("respond-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn complete(
+    ctx: &mut Context<'_, '_>,
+    mut run: Run,
+    namespace: &NamespaceFacts,
+    request: &Request,
+) -> Result<answer::Kind, Refused> {
+    let task = run.row.task.clone().unwrap_or_default();
+    let heartbeat = is_heartbeat(request);
+    if heartbeat && ctx.now.saturating_sub(task.original_scheduled_time) > ctx.limits.task_heartbeat_timeout {
+        return heartbeat_timeout(ctx, run);
+    }
+    task::disarm(ctx, &mut run);
+    if task.r#type() == Type::Transient {
+        task::write_transient(ctx, &mut run)?;
+    }
+    stick(&mut run, request);
+    let completed_event_id = record_completion(ctx, &mut run, request)?;
+    let closes = request.commands.last().is_some_and(|command| {
+        commands::is_closing(CommandType::try_from(command.command_type).unwrap_or_default())
+    });
+    let mut carried = Carried::default();
+    let scope = Scope {
+        namespace,
+        completed_event_id,
+        identity: &request.identity,
+        eager: eager_target(ctx, request),
+        commands: &request.commands,
+    };
+    run.holds_back = true;
+    for command in &request.commands {
+        let kind = CommandType::try_from(command.command_type).unwrap_or_default();
+        if commands::is_closing(kind) && run.row.buffered_events > 0 {
+            return Err(Refused::Task { cause: Cause::UnhandledCommand, message: String::new() });
+        }
+        commands::carry_out(ctx, &mut run, command, &scope, &mut carried)?;
+    }
+    run.holds_back = false;
+    run.row.close_attempted = false;
+    if closes {
+        return finish_closed(ctx, run, carried);
+    }
+    let original = if heartbeat { task.original_scheduled_time } else { 0 };
+    go_on(ctx, run, request, carried, original)
+}
+
+/// Nothing but a request for a new task: the worker needs more time.
+fn is_heartbeat(request: &Request) -> bool {
+    request.force_create_new_workflow_task && request.commands.is_empty() && request.messages.is_empty()
+}
+
+/// A task kept alive for too long is lost like one that was never answered.
+fn heartbeat_timeout(ctx: &mut Context<'_, '_>, mut run: Run) -> Result<answer::Kind, Refused> {
+    task::time_out(ctx, &mut run, TimeoutType::StartToClose)?;
+    run.row.sticky = None;
+    task::schedule(ctx, &mut run, 0)?;
+    run.finish(ctx)?;
+    Ok(answer::Kind::Reject(*Reject::not_found("workflow task heartbeat timeout").0))
+}
+
+/// Sticky attributes name the worker's own queue; without them the run has none.
+fn stick(run: &mut Run, request: &Request) {
+    let attributes = request.sticky_attributes.as_ref();
+    let queue = attributes.and_then(|a| a.worker_task_queue.as_ref()).filter(|queue| !queue.name.is_empty());
+    run.row.sticky = queue.map(|queue| Sticky {
+        queue: queue.name.clone(),
+        schedule_to_start: nanos_or_zero(attributes.and_then(|a| a.schedule_to_start_timeout.as_ref())),
+        identity: request.identity.clone(),
+    });
+}
+
+#[expect(deprecated, reason = "SDKs still send checksums and version stamps")]
+fn record_completion(ctx: &mut Context<'_, '_>, run: &mut Run, request: &Request) -> Decided<i64> {
+    let task = run.row.task.clone().unwrap_or_default();
+    let completed = WorkflowTaskCompletedEventAttributes {
+        scheduled_event_id: task.scheduled_event_id,
+        started_event_id: task.started_event_id,
+        identity: request.identity.clone(),
+        binary_checksum: request.binary_checksum.clone(),
+        worker_version: request.worker_version_stamp.clone(),
+        sdk_metadata: request.sdk_metadata.clone(),
+        metering_metadata: request.metering_metadata.clone(),
+        ..Default::default()
+    };
+    run.add(ctx, Attributes::WorkflowTaskCompletedEventAttributes(completed))
+}
+
+fn eager_target(ctx: &mut Context<'_, '_>, request: &Request) -> Option<EagerTarget> {
+    ctx.limits
+        .eager_activities
+        .then(|| EagerTarget { identity: request.identity.clone(), request_id: ctx.new_id() })
+}
+
+fn finish_closed(ctx: &mut Context<'_, '_>, run: Run, carried: Carried) -> Result<answer::Kind, Refused> {
+    match carried.successor {
+        Some((new_run_id, start)) => close::finish_with_successor(ctx, run, new_run_id, start)?,
+        None => close::finish(ctx, run)?,
+    }
+    Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer { closed: true, ..Default::default() }))
+}
+
+fn go_on(
+    ctx: &mut Context<'_, '_>,
+    mut run: Run,
+    request: &Request,
+    carried: Carried,
+    original: i64,
+) -> Result<answer::Kind, Refused> {
+    if run.row.buffered_events > 0 || request.force_create_new_workflow_task || carried.needs_task {
+        task::schedule(ctx, &mut run, original)?;
+    }
+    let mut new_task = None;
+    if request.return_new_workflow_task && run.row.task.is_some() {
+        let request_id = inline_request_id(&ctx.op_id);
+        task::start(ctx, &mut run, &request_id, &request.identity)?;
+        new_task = task::started_answer(&run);
+    }
+    run.finish(ctx)?;
+    Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
+        new_task,
+        activities: carried.activities,
+        ..Default::default()
+    }))
+}
+
+/// The task fails because of its commands. After a failed attempt nothing more is written: the task times out.
+fn refuse(
+    ctx: &mut Context<'_, '_>,
+    mut run: Run,
+    request: &Request,
+    cause: Cause,
+    message: &str,
+    terminates: bool,
+) -> Decided<answer::Kind> {
+    let text = refusal_text(cause, message);
+    let rejected = answer::Kind::Reject(*Reject::new(code::INVALID_ARGUMENT, text.as_str()).0);
+    let repeated = run.row.task.as_ref().is_some_and(|task| task.attempt > 1);
+    if repeated && !terminates && cause != Cause::UnhandledCommand {
+        return Ok(rejected);
+    }
+    let failure = Failure {
+        message: text.clone(),
+        failure_info: Some(FailureInfo::ServerFailureInfo(ServerFailureInfo::default())),
+        ..Default::default()
+    };
+    #[expect(deprecated, reason = "older SDKs send checksums")]
+    let checksum = request.binary_checksum.as_str();
+    task::fail(ctx, &mut run, cause, Some(failure), &request.identity, checksum)?;
+    if terminates {
+        close::terminate_by_server(ctx, &mut run, &text)?;
+        close::finish(ctx, run)?;
+        return Ok(rejected);
+    }
+    run.row.close_attempted = cause == Cause::UnhandledCommand;
+    task::schedule(ctx, &mut run, 0)?;
+    run.finish(ctx)?;
+    Ok(rejected)
+}
+
+/// `BadStartTimerAttributes: TimerId is not set …`; an unhandled command is its name alone.
+fn refusal_text(cause: Cause, message: &str) -> String {
+    let name = commands::pascal_case(cause.as_str_name().trim_start_matches("WORKFLOW_TASK_FAILED_CAUSE_"));
+    if message.is_empty() {
+        name
+    } else {
+        format!("{name}: {message}")
+    }
+}
