@@ -1,0 +1,100 @@
+//! What a node answers to the routers of the others.
+
+use std::sync::Arc;
+
+use proto::everstep::admin::v1 as admin;
+use proto::everstep::peer::v1 as peer;
+use proto::everstep::peer::v1::cluster_server::Cluster;
+use tonic::{Request, Response, Status};
+
+use super::leader::Call;
+use super::{Buffered, Committed, Router};
+use crate::raft::ProposeError;
+
+/// Serves the calls of other nodes' routers on the shards this node leads.
+pub struct ClusterService {
+    router: Arc<Router>,
+}
+
+impl ClusterService {
+    pub fn new(router: Arc<Router>) -> Self {
+        Self { router }
+    }
+
+    async fn commit(&self, request: peer::ProposeRequest) -> Result<Committed, ProposeError> {
+        let group = self.router.groups.group(request.shard).ok_or(ProposeError::NotLeader { leader: None })?;
+        let call = Call {
+            shard: request.shard,
+            op: request.op,
+            op_id: request.op_id,
+            run: request.run,
+            query_results: request.query_results,
+        };
+        self.router.leader.propose(&group, &call).await
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn propose(&self, request: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {
+        use peer::propose_response as response;
+        let outcome = match self.commit(request.into_inner()).await {
+            Ok(committed) => response::Outcome::Committed(response::Committed {
+                index: committed.index,
+                answer: Some(committed.answer),
+                queries: committed.queries,
+            }),
+            Err(ProposeError::NotLeader { leader }) => response::Outcome::NotLeader(not_leader(leader)),
+            Err(ProposeError::Unknown { why }) => response::Outcome::Unknown(why),
+            Err(ProposeError::DiskFull) => response::Outcome::DiskFull(response::DiskFull {}),
+        };
+        Ok(Response::new(peer::ProposeResponse { outcome: Some(outcome) }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<peer::ReadIndexRequest>,
+    ) -> Result<Response<peer::ReadIndexResponse>, Status> {
+        use super::router::Tried;
+        use peer::read_index_response::Outcome;
+        let outcome = match self.router.groups.group(request.into_inner().shard) {
+            None => Outcome::NotLeader(not_leader(None)),
+            Some(group) => match self.router.read_index_here(&group).await {
+                Tried::Done(index) => Outcome::Index(index),
+                Tried::NotLeader(leader) => Outcome::NotLeader(not_leader(leader)),
+                Tried::Unknown(why) => Outcome::Unavailable(why),
+                Tried::Full => Outcome::Unavailable("the disk is full".into()),
+            },
+        };
+        Ok(Response::new(peer::ReadIndexResponse { outcome: Some(outcome) }))
+    }
+
+    async fn buffer_query(
+        &self,
+        request: Request<peer::BufferQueryRequest>,
+    ) -> Result<Response<peer::BufferQueryResponse>, Status> {
+        use peer::buffer_query_response as response;
+        let peer::BufferQueryRequest { shard, run: Some(run), query: Some(query) } = request.into_inner() else {
+            return Err(Status::invalid_argument("a run and a query are needed"));
+        };
+        let Some(hooks) = self.router.leader.hooks() else { return Err(Status::unavailable("the node starts")) };
+        let outcome = match hooks.buffer_query(shard, run, query).await {
+            Some(Buffered::Answered(result)) => response::Outcome::Result(result),
+            Some(Buffered::Dispatch) => response::Outcome::Dispatch(response::Dispatch {}),
+            Some(Buffered::Full) => response::Outcome::Full(response::Full {}),
+            None => response::Outcome::NotLeader(not_leader(self.router.leader_of(shard))),
+        };
+        Ok(Response::new(peer::BufferQueryResponse { outcome: Some(outcome) }))
+    }
+
+    async fn node_status(
+        &self,
+        _request: Request<peer::NodeStatusRequest>,
+    ) -> Result<Response<admin::NodeStatus>, Status> {
+        Ok(Response::new(self.router.node_status()))
+    }
+}
+
+fn not_leader(leader: Option<u64>) -> peer::NotLeader {
+    peer::NotLeader { leader: leader.unwrap_or_default() }
+}

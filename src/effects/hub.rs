@@ -1,0 +1,101 @@
+//! Where effects arrive from the apply threads and are handed on without waiting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use statemachine::Effect;
+
+use super::recover::{lead, Led};
+use super::{Progress, QueryRegistry, Watchers};
+use crate::cluster::tasks::Tasks;
+use crate::cluster::{ChangeFeed, Router};
+use crate::matching::{Matching, Task};
+use crate::raft::EffectSink;
+
+/// What the leader works with.
+#[derive(Clone)]
+pub struct Hands {
+    pub router: Arc<Router>,
+    pub matching: Matching,
+}
+
+/// Takes the effects of all shards of this node.
+pub struct Hub {
+    tasks: Tasks,
+    feed: Arc<ChangeFeed>,
+    watchers: Arc<Watchers>,
+    queries: Arc<QueryRegistry>,
+    hands: OnceLock<Hands>,
+    led: Mutex<HashMap<u32, Led>>,
+}
+
+impl Hub {
+    pub fn new(tasks: Tasks, feed: Arc<ChangeFeed>, queries: Arc<QueryRegistry>) -> Arc<Self> {
+        Arc::new(Self { tasks, feed, watchers: Arc::default(), queries, hands: OnceLock::new(), led: Mutex::default() })
+    }
+
+    /// Once, before the first shard is started.
+    pub fn connect(&self, hands: Hands) {
+        assert!(self.hands.set(hands).is_ok(), "the hub is connected once");
+    }
+
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
+    }
+
+    fn hand_on(&self, effect: Effect, led: Option<&Led>) {
+        match effect {
+            Effect::TaskReady { queue, task, sticky } => {
+                if let Some(led) = led {
+                    led.ready(Task::ready(queue, task, sticky));
+                }
+            }
+            Effect::DeadlineSet { due } => {
+                if let Some(led) = led {
+                    led.alarm(due);
+                }
+            }
+            Effect::RunChanged { run_id, next_event_id, closed, .. } => {
+                self.watchers.changed(&run_id, Progress { next_event_id, closed });
+                if closed {
+                    self.queries.run_closed(&run_id);
+                }
+            }
+            Effect::NamespaceChanged { .. } => self.feed.namespaces_changed(),
+            Effect::ClusterChanged => {
+                self.feed.cluster_changed();
+                self.feed.namespaces_changed();
+                self.watchers.wake_all();
+            }
+            // Nothing writes to the outbox before workflows reach other workflows.
+            Effect::OutboxReady { .. } => {}
+        }
+    }
+}
+
+impl EffectSink for Hub {
+    fn applied(&self, shard: u32, _is_leader: bool, effects: Vec<Effect>) {
+        let led = self.led.lock().expect("no panic while held");
+        let led = led.get(&shard);
+        for effect in effects {
+            self.hand_on(effect, led);
+        }
+    }
+
+    fn leadership(&self, shard: u32, term: Option<u64>) {
+        let mut led = self.led.lock().expect("no panic while held");
+        // What an earlier term left is ended before the next begins.
+        let before = led.remove(&shard);
+        match term {
+            Some(term) => {
+                let hands = self.hands.get().expect("the hub is connected before a shard starts");
+                led.insert(shard, lead(shard, term, &self.tasks, hands));
+            }
+            None if before.is_some() => {
+                tracing::info!(shard, "this node leads the shard no more");
+                self.queries.leadership_lost(shard);
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Beginning and ending to lead a shard. Nothing of an earlier leader is needed: both tasks start by reading the
+//! shard's tables, and everything they hold goes with them.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
+
+use super::deadlines::{keep_deadlines, Alarm};
+use super::dispatch::dispatch;
+use super::Hands;
+use crate::cluster::tasks::Tasks;
+use crate::matching::Task;
+
+/// Ready tasks on their way from apply to matching. What does not fit is found by the second look at the table.
+const READY_MAX: usize = 16_384;
+
+/// What runs while this node leads a shard; dropping it ends it.
+pub(super) struct Led {
+    alarm: Arc<Alarm>,
+    ready: mpsc::Sender<Task>,
+    _running: [DropGuard; 2],
+}
+
+impl Led {
+    pub(super) fn alarm(&self, due: i64) {
+        self.alarm.set(due);
+    }
+
+    pub(super) fn ready(&self, task: Task) {
+        if self.ready.try_send(task).is_err() {
+            metrics::counter!("everstep_ready_effects_dropped_total").increment(1);
+        }
+    }
+}
+
+/// Starts to lead: the deadline clock from the first row of its table, the dispatch of every task that is ready.
+pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
+    tracing::info!(shard, term, "this node leads the shard");
+    let alarm = Arc::new(Alarm::default());
+    let (ready, arriving) = mpsc::channel(READY_MAX);
+    let deadlines = keep_deadlines(shard, hands.router.clone(), alarm.clone());
+    let dispatch = dispatch(shard, hands.clone(), arriving);
+    let running = [tasks.spawn_guarded("deadlines", deadlines), tasks.spawn_guarded("dispatch", dispatch)];
+    Led { alarm, ready, _running: running }
+}
