@@ -1,12 +1,22 @@
 //! One shard's Raft group as the rest of the node sees it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::impls::EmptyNode;
+use openraft::raft::ClientWriteResponse;
+use openraft::ReadPolicy;
 use statemachine::op;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::{ChangeError, GroupStatus, ProposeError, ReadError, Snapshot};
+use super::types::{Command, RaftHandle, TypeConfig};
+use super::{metric, ChangeError, GroupStatus, ProposeError, RaftConfig, ReadError, Snapshot};
+use crate::storage::{DiskState, DiskWatch, LogId, ShardLog, StateStore};
 
 /// A committed and applied proposal.
 #[derive(Debug, Clone)]
@@ -22,62 +32,208 @@ pub struct Leadership {
     pub leader: Option<u64>,
 }
 
-pub struct Group {}
+/// What a running group consists of.
+pub struct Group {
+    pub(super) shard: u32,
+    pub(super) node: u64,
+    pub(super) config: RaftConfig,
+    pub(super) raft: RaftHandle,
+    pub(super) log: Arc<ShardLog>,
+    pub(super) store: Arc<StateStore>,
+    pub(super) applied: watch::Receiver<Option<LogId>>,
+    pub(super) leadership: watch::Receiver<Leadership>,
+    pub(super) is_leader: Arc<AtomicBool>,
+    pub(super) disk: DiskWatch,
+    /// Log bytes appended when the last snapshot was asked for.
+    pub(super) snapshot_mark: AtomicU64,
+    pub(super) leadership_task: JoinHandle<()>,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.leadership_task.abort();
+    }
+}
 
 impl Group {
     pub fn shard(&self) -> u32 {
-        unimplemented!()
+        self.shard
+    }
+
+    pub(super) fn raft(&self) -> &RaftHandle {
+        &self.raft
+    }
+
+    pub(super) fn store(&self) -> &Arc<StateStore> {
+        &self.store
     }
 
     /// Replicates an encoded `op::Proposal` and waits until it is applied here. Only the leader accepts.
-    pub async fn propose(&self, _proposal: Bytes) -> Result<Applied, ProposeError> {
-        unimplemented!()
+    pub async fn propose(&self, proposal: Bytes) -> Result<Applied, ProposeError> {
+        let started = Instant::now();
+        let result = self.propose_inner(proposal).await;
+        let reason = match &result {
+            Ok(_) => {
+                metrics::histogram!(metric::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+                return result;
+            }
+            Err(ProposeError::NotLeader { .. }) => "not_leader",
+            Err(ProposeError::Unknown { .. }) => "unknown",
+            Err(ProposeError::DiskFull) => "disk_full",
+        };
+        metrics::counter!(metric::PROPOSALS_FAILED, "reason" => reason).increment(1);
+        result
+    }
+
+    async fn propose_inner(&self, proposal: Bytes) -> Result<Applied, ProposeError> {
+        if self.disk.state() == DiskState::Full {
+            return Err(ProposeError::DiskFull);
+        }
+        let _in_flight = InFlight::new();
+        let write = self.raft.client_write(Command(proposal));
+        let written = match tokio::time::timeout(self.config.propose_timeout, write).await {
+            Ok(written) => written,
+            Err(_) => return Err(unknown("no answer in time")),
+        };
+        match written {
+            Ok(ClientWriteResponse { log_id, data, .. }) => match data.0 {
+                Some(answer) => Ok(Applied { index: log_id.index, answer }),
+                None => Err(unknown("applied without an answer")),
+            },
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(ProposeError::NotLeader { leader: self.other_leader(&forward) })
+            }
+            Err(error) => Err(unknown(error)),
+        }
+    }
+
+    /// The leader to go to instead; a leader that refuses, for lack of a quorum, does not name itself.
+    fn other_leader(&self, forward: &ForwardToLeader<TypeConfig>) -> Option<u64> {
+        forward.leader_id.filter(|leader| *leader != self.node)
     }
 
     /// An index such that a reader of any replica that has applied it sees every write acknowledged before this call.
     /// Only the leader answers, after a quorum confirmed it; concurrent calls share one round.
     pub async fn read_index(&self) -> Result<u64, ReadError> {
-        unimplemented!()
+        let read = self.raft.get_read_linearizer(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(self.config.propose_timeout, read).await {
+            Err(_) => Err(ReadError::NoQuorum),
+            Ok(Ok(linearizer)) => Ok(linearizer.read_log_id().index()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                Err(ReadError::NotLeader { leader: self.other_leader(&forward) })
+            }
+            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) => Err(ReadError::NoQuorum),
+            Ok(Err(RaftError::Fatal(fatal))) => Err(ReadError::Stopped { why: fatal.to_string() }),
+        }
     }
 
     /// Waits until this replica has applied `index`.
-    pub async fn wait_applied(&self, _index: u64) -> Result<(), ReadError> {
-        unimplemented!()
+    pub async fn wait_applied(&self, index: u64) -> Result<(), ReadError> {
+        let mut applied = self.applied.clone();
+        let reached = applied.wait_for(|applied| applied.is_some_and(|applied| applied.index >= index)).await;
+        reached.map(|_| ()).map_err(|_| ReadError::Stopped { why: "the group has ended".to_owned() })
     }
 
     /// A consistent view of this replica's rows, as of its last applied batch.
     pub fn snapshot(&self) -> Snapshot {
-        unimplemented!()
+        self.store.snapshot()
     }
 
     pub fn leader(&self) -> Option<u64> {
-        unimplemented!()
+        self.leadership.borrow().leader
     }
 
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        unimplemented!()
+        self.leadership.clone()
     }
 
     pub fn is_leader(&self) -> bool {
-        unimplemented!()
+        self.is_leader.load(Ordering::Relaxed)
     }
 
     pub fn status(&self) -> GroupStatus {
-        unimplemented!()
+        super::status::of(self)
     }
 
     /// Asks a voter to take over and waits until it leads or the attempt has failed.
-    pub async fn transfer_leader(&self, _to: u64) -> Result<(), ChangeError> {
-        unimplemented!()
+    pub async fn transfer_leader(&self, to: u64) -> Result<(), ChangeError> {
+        if !self.is_leader() {
+            return Err(ChangeError::NotLeader { leader: self.leader() });
+        }
+        let mut leadership = self.leadership();
+        let asked = self.raft.trigger().transfer_leader(to).await;
+        asked.map_err(|fatal| ChangeError::Refused { why: fatal.to_string() })?;
+        let patience = self.config.election_max * 3;
+        let taken = async { leadership.wait_for(|leadership| leadership.leader == Some(to)).await.map(|_| ()) };
+        match tokio::time::timeout(patience, taken).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(ChangeError::Unknown { why: "the group has ended".to_owned() }),
+            Err(_) => Err(ChangeError::Unknown { why: format!("node {to} did not take over in {patience:?}") }),
+        }
     }
 
     /// Adds a member without a vote and waits until it has caught up.
-    pub async fn add_learner(&self, _node: u64) -> Result<(), ChangeError> {
-        unimplemented!()
+    pub async fn add_learner(&self, node: u64) -> Result<(), ChangeError> {
+        self.changed(self.raft.add_learner(node, EmptyNode::default(), true).await)
     }
 
     /// Makes `voters` the group's voters; members that are no longer voters leave it.
-    pub async fn change_membership(&self, _voters: BTreeSet<u64>) -> Result<(), ChangeError> {
-        unimplemented!()
+    pub async fn change_membership(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
+        self.changed(self.raft.change_membership(voters, false).await)
     }
+
+    fn changed<T>(
+        &self,
+        result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>,
+    ) -> Result<(), ChangeError> {
+        match result {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(ChangeError::NotLeader { leader: self.other_leader(&forward) })
+            }
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => {
+                Err(ChangeError::Refused { why: error.to_string() })
+            }
+            Err(error) => Err(ChangeError::Unknown { why: error.to_string() }),
+        }
+    }
+
+    /// Whether enough log has come since the last snapshot for a new one.
+    pub(super) fn snapshot_is_due(&self) -> bool {
+        let since = self.log.appended_bytes().saturating_sub(self.snapshot_mark.load(Ordering::Relaxed));
+        since >= self.config.snapshot_log_bytes
+    }
+
+    /// Makes a snapshot, after which old log is purged.
+    pub(super) async fn make_snapshot(&self) {
+        self.snapshot_mark.store(self.log.appended_bytes(), Ordering::Relaxed);
+        if let Err(fatal) = self.raft.trigger().snapshot().await {
+            tracing::debug!(shard = self.shard, %fatal, "no snapshot");
+        }
+    }
+}
+
+fn unknown(why: impl ToString) -> ProposeError {
+    ProposeError::Unknown { why: why.to_string() }
+}
+
+/// Counts a proposal while it waits.
+struct InFlight;
+
+impl InFlight {
+    fn new() -> Self {
+        metrics::gauge!(metric::PROPOSALS_IN_FLIGHT).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!(metric::PROPOSALS_IN_FLIGHT).decrement(1.0);
+    }
+}
+
+/// How long a node may take to answer before its connections are given up.
+pub(super) fn patience(config: &RaftConfig) -> Duration {
+    (config.election_max * 2).max(Duration::from_secs(1))
 }

@@ -13,11 +13,21 @@
 //! Entries, votes and memberships have an encoding of our own on disk and on the wire (`codec`), so that an upgrade
 //! of openraft never changes a stored byte.
 
+mod applier;
+mod codec;
 mod error;
 mod group;
 mod groups;
+mod leadership;
+mod log;
+mod machine;
+mod maintenance;
+pub mod metric;
+mod network;
 mod options;
+mod server;
 mod status;
+mod types;
 
 use statemachine::Effect;
 

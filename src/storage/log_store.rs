@@ -43,13 +43,7 @@ impl LogStore {
                 .map_err(|error| StoreError::io("starting the log thread", error))?
         };
         let tail_bytes_max = resources.config.log_tail_bytes;
-        Ok(Arc::new(Self {
-            db,
-            queue,
-            tail_bytes_max,
-            shards: Mutex::default(),
-            syncer: Mutex::new(Some(syncer)),
-        }))
+        Ok(Arc::new(Self { db, queue, tail_bytes_max, shards: Mutex::default(), syncer: Mutex::new(Some(syncer)) }))
     }
 
     /// The log of a shard, empty if the node never had one.

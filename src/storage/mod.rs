@@ -13,10 +13,10 @@ pub mod checkpoint;
 pub mod disk;
 pub mod failpoint;
 pub mod fatal;
+mod generation;
 mod log_rows;
 mod log_store;
 pub mod metric;
-mod generation;
 mod options;
 mod receive;
 mod shard_log;
@@ -29,12 +29,12 @@ use bytes::Bytes;
 
 pub use checkpoint::Checkpoint;
 pub use disk::{DiskState, DiskWatch};
-pub use receive::Receiver;
 pub use log_store::LogStore;
 pub use options::{Resources, StorageConfig};
+pub use receive::Receiver;
 pub use shard_log::ShardLog;
 pub use snapshot::Snapshot;
-pub use state_store::{Progress, StateStore};
+pub use state_store::{Cut, Progress, StateStore};
 pub use syncer::Done;
 
 /// Where an entry stands in a log, and who put it there.

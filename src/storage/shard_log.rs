@@ -156,6 +156,12 @@ impl ShardLog {
         }
     }
 
+    /// Whether reading from `from` needs no disk.
+    pub fn is_in_memory(&self, from: u64) -> bool {
+        let state = self.lock();
+        from >= state.next_index() || state.tail.first().is_some_and(|first| first <= from)
+    }
+
     /// Entries of `[from, to)` that the log has, in order, at least one if there is any, until they weigh `bytes_max`.
     pub fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<LogEntry>, StoreError> {
         let mut found = Vec::new();

@@ -37,6 +37,13 @@ pub struct Progress {
     pub unflushed_since: Option<Instant>,
 }
 
+/// A frozen state that is not a snapshot yet.
+pub struct Cut {
+    number: u64,
+    directory: PathBuf,
+    progress: Progress,
+}
+
 pub struct StateStore {
     directory: PathBuf,
     resources: Resources,
@@ -151,32 +158,34 @@ impl StateStore {
         self.lock_snapshots().clone()
     }
 
-    /// Makes a snapshot of everything applied so far; it replaces the last one.
-    pub fn build_checkpoint(&self) -> Result<Arc<Checkpoint>, StoreError> {
+    /// Freezes everything applied so far in a directory of hard links. Batches wait meanwhile, so flush before.
+    pub fn cut_checkpoint(&self) -> Result<Cut, StoreError> {
         let io = |error: std::io::Error| StoreError::io("building a snapshot", error);
-        let mut snapshots = self.lock_snapshots();
-        // The bulk is flushed first, so that the gate is closed for the rest only.
         self.flush()?;
         let number = self.number();
-        let temporary = self.directory.join(format!("tmp-{number}"));
+        let directory = self.directory.join(format!("tmp-{number}"));
         failpoint::hit("state.before_checkpoint").map_err(io)?;
-        let progress = {
-            let _gate = self.lock_gate();
-            self.flush()?;
-            rocksdb::checkpoint::Checkpoint::new(&self.generation().db)
-                .and_then(|checkpoint| checkpoint.create_checkpoint(&temporary))
-                .map_err(|error| StoreError::io("building a snapshot", error))?;
-            self.progress()
-        };
+        let _gate = self.lock_gate();
+        self.flush()?;
+        rocksdb::checkpoint::Checkpoint::new(&self.generation().db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(&directory))
+            .map_err(|error| StoreError::io("building a snapshot", error))?;
+        Ok(Cut { number, directory, progress: self.progress() })
+    }
+
+    /// Makes a cut a complete snapshot; it replaces the last one.
+    pub fn finish_checkpoint(&self, cut: Cut) -> Result<Arc<Checkpoint>, StoreError> {
+        let io = |error: std::io::Error| StoreError::io("building a snapshot", error);
+        let mut snapshots = self.lock_snapshots();
         let manifest = peer::SnapshotManifest {
-            last: progress.applied.map(|id| peer::LogId { term: id.term, leader: id.leader, index: id.index }),
-            membership: progress.membership.unwrap_or_default(),
-            files: self.hashes.list(&temporary).map_err(io)?,
+            last: cut.progress.applied.map(|id| peer::LogId { term: id.term, leader: id.leader, index: id.index }),
+            membership: cut.progress.membership.unwrap_or_default(),
+            files: self.hashes.list(&cut.directory).map_err(io)?,
         };
-        write_manifest(&temporary, &manifest)?;
+        write_manifest(&cut.directory, &manifest)?;
         failpoint::hit("state.after_checkpoint").map_err(io)?;
-        let path = self.directory.join(format!("snap-{number}"));
-        fs_err::rename(&temporary, &path).and_then(|()| sync_dir(&self.directory)).map_err(io)?;
+        let path = self.directory.join(format!("snap-{}", cut.number));
+        fs_err::rename(&cut.directory, &path).and_then(|()| sync_dir(&self.directory)).map_err(io)?;
         let checkpoint = Arc::new(Checkpoint::new(path, manifest));
         if let Some(old) = snapshots.replace(checkpoint.clone()) {
             old.retire();

@@ -19,13 +19,34 @@ const COMMITTED_DELAY: Duration = Duration::from_millis(100);
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 pub(super) enum Job {
-    Append { log: Arc<ShardLog>, epoch: u64, entries: Vec<LogEntry>, done: Done },
-    Vote { shard: u32, vote: Vote, done: Done },
-    Committed { shard: u32, id: Option<LogId> },
+    Append {
+        log: Arc<ShardLog>,
+        epoch: u64,
+        entries: Vec<LogEntry>,
+        done: Done,
+    },
+    Vote {
+        shard: u32,
+        vote: Vote,
+        done: Done,
+    },
+    Committed {
+        shard: u32,
+        id: Option<LogId>,
+    },
     /// Removes `[from, to]`.
-    Truncate { shard: u32, from: u64, to: u64 },
+    Truncate {
+        shard: u32,
+        from: u64,
+        to: u64,
+    },
     /// Removes `[from, id]`.
-    Purge { shard: u32, from: u64, id: LogId, done: Done },
+    Purge {
+        shard: u32,
+        from: u64,
+        id: LogId,
+        done: Done,
+    },
 }
 
 impl Job {

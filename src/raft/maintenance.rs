@@ -1,0 +1,50 @@
+//! What groups need now and then: flushes that bound replay, snapshots that let old log go, and gauges.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{metric, Group, Groups};
+use crate::storage::{self, fatal, DiskState, StorageConfig};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+pub async fn run(groups: Weak<Groups>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let Some(groups) = groups.upgrade() else { return };
+        let all = groups.groups();
+        for group in &all {
+            flush_if_due(group, &groups.resources().config).await;
+            if group.snapshot_is_due() {
+                group.make_snapshot().await;
+            }
+        }
+        let leaders = all.iter().filter(|group| group.is_leader()).count();
+        metrics::gauge!(metric::LEADERS).set(leaders as f64);
+        let full = groups.disk() == DiskState::Full;
+        metrics::gauge!(storage::metric::DISK_FULL).set(f64::from(u8::from(full)));
+    }
+}
+
+async fn flush_if_due(group: &Arc<Group>, config: &StorageConfig) {
+    let progress = group.store().progress();
+    let waited = progress.unflushed_since.map_or(Duration::ZERO, |since| since.elapsed());
+    let due = waited >= config.flush_every
+        || progress.unflushed_bytes >= config.flush_log_bytes
+        || (group.snapshot_is_due() && waited > Duration::ZERO);
+    if !due {
+        return;
+    }
+    let store = group.store().clone();
+    match tokio::task::spawn_blocking(move || store.flush()).await {
+        Ok(Ok(())) => {}
+        // Rows that cannot be flushed would hold the log for ever.
+        Ok(Err(error)) => fatal::stop("flushing a state store", error),
+        Err(error) => fatal::stop("flushing a state store", error),
+    }
+}

@@ -1,0 +1,75 @@
+//! A snapshot to one follower: a header, then its files as one run of chunks.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::everstep::peer::v1::{snapshot_chunk, SnapshotChunk, SnapshotHeader};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::lane::Lane;
+use crate::raft::types::RaftVote;
+use crate::raft::{codec, metric};
+use crate::storage::Checkpoint;
+
+const CHUNK_BYTES: usize = 1 << 20;
+const QUEUE_MAX: usize = 4;
+/// A follower that takes less than this is not going to make it.
+const BYTES_PER_SECOND_MIN: u64 = 2 << 20;
+
+/// Sends the snapshot and waits until it is installed. Answers the follower's vote.
+pub async fn send(
+    lane: Arc<Lane>,
+    shard: u32,
+    vote: &RaftVote,
+    checkpoint: Arc<Checkpoint>,
+    ttl: Duration,
+) -> Result<RaftVote, String> {
+    let bytes: u64 = checkpoint.manifest().files.iter().map(|file| file.size).sum();
+    let patience = ttl + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
+    let header =
+        SnapshotHeader { shard, vote: Some(codec::vote_to_peer(vote)), manifest: Some(checkpoint.manifest().clone()) };
+    let mut connected = lane.connect()?;
+    let (chunks, queue) = mpsc::channel(QUEUE_MAX);
+    let request = lane.request(ReceiverStream::new(queue))?;
+    tracing::info!(shard, to = lane.target(), bytes, last = ?checkpoint.last(), "sending a snapshot");
+    let reader = tokio::task::spawn_blocking(move || read(&checkpoint, header, &chunks));
+    match tokio::time::timeout(patience, connected.client.install_snapshot(request)).await {
+        Ok(Ok(reply)) => {
+            metrics::counter!(metric::SNAPSHOTS_SENT).increment(1);
+            Ok(codec::vote_from_peer(reply.into_inner().vote.as_ref()))
+        }
+        Ok(Err(status)) => match reader.await {
+            Ok(Err(error)) => Err(format!("reading a snapshot: {error}")),
+            Ok(Ok(())) | Err(_) => Err(status.to_string()),
+        },
+        Err(_) => {
+            lane.broken(connected.epoch);
+            Err("sending a snapshot took too long".to_owned())
+        }
+    }
+}
+
+/// Ends early when nobody wants the chunks any more. An error ends the call before its files are complete, which the
+/// other side notices.
+fn read(checkpoint: &Checkpoint, header: SnapshotHeader, chunks: &mpsc::Sender<SnapshotChunk>) -> std::io::Result<()> {
+    let chunk = |kind| SnapshotChunk { kind: Some(kind) };
+    if chunks.blocking_send(chunk(snapshot_chunk::Kind::Header(header))).is_err() {
+        return Ok(());
+    }
+    for file in &checkpoint.manifest().files {
+        let mut source = fs_err::File::open(checkpoint.directory().join(&file.name))?;
+        loop {
+            let mut data = Vec::with_capacity(CHUNK_BYTES);
+            source.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut data)?;
+            if data.is_empty() {
+                break;
+            }
+            if chunks.blocking_send(chunk(snapshot_chunk::Kind::Data(data.into()))).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
