@@ -1,13 +1,60 @@
-//! PLACEHOLDER by the lead so that the crate compiles until the owner replaces this file.
-use crate::*; use crate::workflow::{Run,run::Extras,commands::Refused}; use crate::reject::Decided; use crate::op::answer;
-pub struct EagerTarget{pub identity:String,pub request_id:String}
-pub fn close_all(_:&mut Context<'_,'_>,_:&mut Run)->Decided<()> {todo!()}
-pub mod schedule{use super::*; use proto::temporal::api::command::v1::*; pub fn decide(_:&mut Context<'_,'_>,_:&mut Run,_:Option<&ScheduleActivityTaskCommandAttributes>,_:Extras,_:i64,_:Option<&EagerTarget>)->Result<Option<op::ActivityTaskStarted>,Refused>{todo!()}}
-pub mod cancel{use super::*; use proto::temporal::api::command::v1::*; pub fn decide(_:&mut Context<'_,'_>,_:&mut Run,_:Option<&RequestCancelActivityTaskCommandAttributes>,_:i64,_:&str)->Result<bool,Refused>{todo!()}}
-pub mod start{use super::*; pub fn decide(_:&mut Context<'_,'_>,_:&op::StartTask)->Decided<answer::Kind>{todo!()}}
-pub mod heartbeat{use super::*; pub fn decide(_:&mut Context<'_,'_>,_:&op::HeartbeatActivity)->Decided<answer::Kind>{todo!()}}
-pub mod finish{use super::*; pub fn complete(_:&mut Context<'_,'_>,_:&op::CompleteActivity)->Decided<answer::Kind>{todo!()} pub fn fail(_:&mut Context<'_,'_>,_:&op::FailActivity)->Decided<answer::Kind>{todo!()} pub fn cancel(_:&mut Context<'_,'_>,_:&op::CancelActivity)->Decided<answer::Kind>{todo!()}}
-pub mod control{use super::*; pub fn pause(_:&mut Context<'_,'_>,_:&op::PauseActivity)->Decided<answer::Kind>{todo!()} pub fn unpause(_:&mut Context<'_,'_>,_:&op::UnpauseActivity)->Decided<answer::Kind>{todo!()} pub fn reset(_:&mut Context<'_,'_>,_:&op::ResetActivity)->Decided<answer::Kind>{todo!()} pub fn update_options(_:&mut Context<'_,'_>,_:&op::UpdateActivityOptions)->Decided<answer::Kind>{todo!()}}
-pub mod deadlines{use super::*; use crate::tables::DeadlineKey; pub fn fire_timeout(_:&mut Context<'_,'_>,_:&DeadlineKey)->Decided<()> {todo!()} pub fn fire_retry(_:&mut Context<'_,'_>,_:&DeadlineKey)->Decided<()> {todo!()}}
-pub mod evolve{use super::*; use proto::temporal::api::history::v1::HistoryEvent; pub fn apply(_:&mut Txn<'_>,_:&mut Run,_:&HistoryEvent)->Result<(),Fault>{todo!()}}
-pub mod retry{use proto::temporal::api::common::v1::RetryPolicy; use proto::temporal::api::enums::v1::RetryState; use proto::temporal::api::failure::v1::Failure; pub fn validate(_:&RetryPolicy)->Result<(),String>{todo!()} pub fn fill_in(_:&mut RetryPolicy){todo!()} pub fn next_wait(_:&RetryPolicy,_:i32,_:&Failure,_:i64,_:Option<i64>)->Result<i64,RetryState>{todo!()}}
+//! Activities: one row each while pending, one file per operation.
+//!
+//! ```text
+//!                 schedule (a command)
+//!                      │
+//!                      ▼        start_task                answered, or out of time
+//!      ┌──────────► ready ──────────────────► started ──────────────────────────► closed
+//!      │               │                        │  ▲                               ▲
+//!      │ backoff over  │ pause                  │  └─ heartbeat                    │
+//!      │               ▼      unpause           │ may be retried                   │
+//!   in backoff ──► paused ─────────► ready      │                                  │
+//!      ▲                                        │                                  │
+//!      └────────────────────────────────────────┘   cancelled or out of time before it started
+//! ```
+//!
+//! An attempt's start is no event: `ActivityTaskStarted` is written with the closing event, for the last attempt only,
+//! so retries leave no trace in the history (SEMANTICS B5, B7). The row (`state::Activity`) holds the rest. Of all due
+//! times of an activity only the earliest has a deadline row; a ready one has a row in the ready table.
+
+pub mod cancel;
+pub mod control;
+pub mod deadlines;
+pub mod evolve;
+mod failures;
+pub mod finish;
+pub mod heartbeat;
+mod lookup;
+mod options;
+pub mod retry;
+pub mod schedule;
+pub mod start;
+mod texts;
+mod transitions;
+mod update_options;
+
+#[cfg(test)]
+mod tests;
+
+use crate::reject::Decided;
+use crate::workflow::Run;
+use crate::{tables, Context};
+
+/// The worker that answers a workflow task and takes activities of it along.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EagerTarget {
+    pub identity: String,
+    pub request_id: String,
+}
+
+/// A run closes: nothing of its activities is due or ready any more. Their rows stay, for Describe.
+pub fn close_all(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
+    if run.row.pending_activities == 0 {
+        return Ok(());
+    }
+    for mut activity in tables::activities(ctx.txn, run.key)? {
+        transitions::release(ctx, run, &mut activity);
+        tables::put_activity(ctx.txn, run.key, &activity);
+    }
+    Ok(())
+}

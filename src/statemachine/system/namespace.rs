@@ -45,9 +45,7 @@ pub fn create(ctx: &mut Context<'_, '_>, request: &RegisterNamespaceRequest) -> 
             id,
             ..Default::default()
         }),
-        config: Some(config(
-            request.workflow_execution_retention_period.unwrap_or_else(|| duration(DAY)),
-        )),
+        config: Some(config(request.workflow_execution_retention_period.unwrap_or_else(|| duration(DAY)))),
         is_global: false,
         created: ctx.now,
         ..Default::default()
@@ -119,11 +117,7 @@ fn update_info(row: &mut state::Namespace, request: &UpdateNamespaceRequest) {
     }
 }
 
-fn update_config(
-    ctx: &Context<'_, '_>,
-    row: &mut state::Namespace,
-    request: &UpdateNamespaceRequest,
-) -> Decided<()> {
+fn update_config(ctx: &Context<'_, '_>, row: &mut state::Namespace, request: &UpdateNamespaceRequest) -> Decided<()> {
     let config = row.config.get_or_insert_default();
     if let Some(sent) = &request.config {
         if let Some(retention) = &sent.workflow_execution_retention_ttl {
@@ -172,8 +166,7 @@ pub fn deprecate(ctx: &mut Context<'_, '_>, op: &DeprecateNamespace) -> Decided<
 /// Marks a namespace deleted and frees its name; what it holds goes with the retention of its runs.
 pub fn delete(ctx: &mut Context<'_, '_>, op: &DeleteNamespace) -> Decided<answer::Kind> {
     let mut row = if op.namespace.is_empty() {
-        tables::namespace(ctx.txn, &op.namespace_id)?
-            .ok_or_else(|| Reject::namespace_not_found(&op.namespace_id))?
+        tables::namespace(ctx.txn, &op.namespace_id)?.ok_or_else(|| Reject::namespace_not_found(&op.namespace_id))?
     } else {
         find(ctx, &op.namespace)?
     };
@@ -196,20 +189,14 @@ pub fn delete(ctx: &mut Context<'_, '_>, op: &DeleteNamespace) -> Decided<answer
 }
 
 /// Adds and removes custom search attributes. One that exists, and one that does not, is passed over.
-pub fn change_search_attributes(
-    ctx: &mut Context<'_, '_>,
-    op: &ChangeSearchAttributes,
-) -> Decided<answer::Kind> {
+pub fn change_search_attributes(ctx: &mut Context<'_, '_>, op: &ChangeSearchAttributes) -> Decided<answer::Kind> {
     let mut row = find(ctx, &op.namespace)?;
     for (name, kind) in &op.add {
         let reserved = attributes::SYSTEM.iter().any(|(known, _)| known == name)
             || attributes::PREDEFINED.iter().any(|(known, ..)| known == name)
             || name.starts_with("Temporal");
         if reserved {
-            return Err(Reject::invalid_argument(format!(
-                "Search attribute {name} is reserved by system."
-            ))
-            .into());
+            return Err(Reject::invalid_argument(format!("Search attribute {name} is reserved by system.")).into());
         }
         if !matches!(IndexedValueType::try_from(*kind), Ok(known) if known != IndexedValueType::Unspecified) {
             return Err(Reject::invalid_argument(format!("Unknown search attribute type: {kind}.")).into());
@@ -218,10 +205,9 @@ pub fn change_search_attributes(
     }
     for name in &op.remove {
         if attributes::SYSTEM.iter().any(|(known, _)| known == name) {
-            return Err(Reject::invalid_argument(format!(
-                "Unable to remove non-custom search attributes: {name}."
-            ))
-            .into());
+            return Err(
+                Reject::invalid_argument(format!("Unable to remove non-custom search attributes: {name}.")).into()
+            );
         }
         row.search_attributes.remove(name);
     }

@@ -31,18 +31,9 @@ pub enum DeadlineKind {
 impl DeadlineKind {
     fn from_number(number: u8) -> Option<Self> {
         use DeadlineKind::*;
-        [
-            FirstTask,
-            TaskStartToClose,
-            TaskScheduleToStart,
-            ActivityTimeout,
-            ActivityRetry,
-            Timer,
-            RunTimeout,
-            Retention,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == number)
+        [FirstTask, TaskStartToClose, TaskScheduleToStart, ActivityTimeout, ActivityRetry, Timer, RunTimeout, Retention]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
     }
 }
 

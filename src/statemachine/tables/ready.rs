@@ -39,7 +39,8 @@ impl ReadyKey {
     pub fn decode(key: &[u8]) -> Result<Self, Fault> {
         let mut reader = KeyReader::new(key)?;
         let namespace_id = id_text(&reader.id()?);
-        let task_type = TaskType::from_number(i32::from(reader.u8()?)).ok_or_else(|| Fault::corrupt("ready key", "type"))?;
+        let task_type =
+            TaskType::from_number(i32::from(reader.u8()?)).ok_or_else(|| Fault::corrupt("ready key", "type"))?;
         let queue = QueueKey { namespace_id, task_type, name: reader.text()? };
         let priority = reader.u8()?;
         let ready_time = reader.i64()?;

@@ -171,15 +171,9 @@ pub fn delete_buffered(txn: &mut Txn<'_>, key: RunKey, number: u64) {
 
 /// Removes every row of a run but its deadlines, ready tasks and visibility row, whose keys the caller knows.
 pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
-    for table in [
-        Table::Run,
-        Table::History,
-        Table::Activity,
-        Table::ActivityId,
-        Table::Timer,
-        Table::SignalId,
-        Table::Buffered,
-    ] {
+    for table in
+        [Table::Run, Table::History, Table::Activity, Table::ActivityId, Table::Timer, Table::SignalId, Table::Buffered]
+    {
         delete_all(txn, &key.in_table(table).done())?;
     }
     Ok(())

@@ -63,7 +63,9 @@ pub fn ready_key_of_activity(run: &Run, activity: &Activity) -> ReadyKey {
             task_type: TaskType::Activity,
             name: activity.task_queue.clone(),
         },
-        priority: priority_number(activity.priority.as_ref().filter(|own| own.priority_key > 0).or(run.row.priority.as_ref())),
+        priority: priority_number(
+            activity.priority.as_ref().filter(|own| own.priority_key > 0).or(run.row.priority.as_ref()),
+        ),
         ready_time: activity.attempt_scheduled_time,
         run: run.key,
         scheduled_event_id: activity.scheduled_event_id,

@@ -106,8 +106,7 @@ pub fn fire(ctx: &mut Context<'_, '_>, key: &DeadlineKey, timer_id: &str) -> Dec
     let Some(timer) = pending.filter(|timer| timer.started_event_id == key.entity && run.is_open()) else {
         return Ok(());
     };
-    let fired =
-        TimerFiredEventAttributes { timer_id: timer.timer_id, started_event_id: timer.started_event_id };
+    let fired = TimerFiredEventAttributes { timer_id: timer.timer_id, started_event_id: timer.started_event_id };
     run.record(ctx, Attributes::TimerFiredEventAttributes(fired), Extras::default())?;
     crate::workflow::close::enforce_buffer_limits(ctx, &mut run)?;
     task::schedule(ctx, &mut run, 0)?;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use prost::Message;
 use proto::temporal::api::common::v1::{Payload, SearchAttributes};
 use proto::temporal::api::enums::v1::IndexedValueType as Type;
+use serde_json::Value;
 
 use crate::op::NamespaceFacts;
 use crate::workflow::evolve::is_null;
@@ -92,9 +93,7 @@ fn settable_type(namespace: &NamespaceFacts, name: &str) -> Result<Type, String>
         return Err(format!("{name} attribute can't be set in SearchAttributes"));
     }
     let custom = namespace.search_attributes.get(name).and_then(|number| Type::try_from(*number).ok());
-    custom.ok_or_else(|| {
-        format!("Namespace {} has no mapping defined for search attribute {name}", namespace.name)
-    })
+    custom.ok_or_else(|| format!("Namespace {} has no mapping defined for search attribute {name}", namespace.name))
 }
 
 fn with_type(payload: &Payload, kind: Type) -> Payload {
@@ -118,23 +117,31 @@ pub fn type_name(kind: Type) -> &'static str {
 }
 
 fn check_value(name: &str, kind: Type, payload: &Payload) -> Result<(), String> {
-    let text = String::from_utf8_lossy(&payload.data);
-    let fits = serde_json::from_slice::<serde_json::Value>(&payload.data).is_ok_and(|value| match &value {
+    let value = serde_json::from_slice::<Value>(&payload.data).ok();
+    let fits = value.as_ref().is_some_and(|value| match value {
+        Value::Array(items) if kind == Type::KeywordList => items.iter().all(Value::is_string),
         // A list of one stands for a scalar (system.visibilityAllowList).
-        serde_json::Value::Array(items) if kind != Type::KeywordList => {
-            items.iter().all(|item| is_of_type(kind, item))
-        }
-        serde_json::Value::Array(items) => items.iter().all(serde_json::Value::is_string),
+        Value::Array(items) => items.len() <= 1 && items.iter().all(|item| is_of_type(kind, item)),
         scalar => is_of_type(kind, scalar),
     });
     if fits {
         return Ok(());
     }
-    let shown = text.trim_matches('"');
+    let shown = value.map_or_else(|| String::from_utf8_lossy(&payload.data).into_owned(), |value| shown(&value));
     Err(format!("invalid value for search attribute {name} of type {}: {shown}", type_name(kind)))
 }
 
-fn is_of_type(kind: Type, value: &serde_json::Value) -> bool {
+/// A value as Temporal's messages show it: text bare, lists as [1 2].
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(" ")),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn is_of_type(kind: Type, value: &Value) -> bool {
     match kind {
         Type::Text | Type::Keyword | Type::KeywordList => value.is_string(),
         Type::Int => value.is_i64(),
@@ -148,7 +155,8 @@ fn is_of_type(kind: Type, value: &serde_json::Value) -> bool {
 /// RFC 3339: 2026-11-22T10:00:00Z, with a fraction or an offset if wanted.
 fn looks_like_a_time(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let digits = |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
+    let digits =
+        |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
     let at = |index: usize, wanted: &[u8]| bytes.get(index).is_some_and(|byte| wanted.contains(byte));
     let zone = text.len() > 19 && (text.ends_with(['Z', 'z']) || text[19..].contains(['+', '-']));
     digits(0..4)

@@ -18,12 +18,7 @@ pub fn write(ctx: &mut Context<'_, '_>, run: &mut Run) {
     remove(ctx, run);
     run.row.visible = true;
     run.row.visible_sort_time = time;
-    let key = VisibleKey {
-        namespace: id_bytes(&run.row.namespace_id).unwrap_or_default(),
-        closed,
-        time,
-        run: run.key,
-    };
+    let key = VisibleKey { namespace: id_bytes(&run.row.namespace_id).unwrap_or_default(), closed, time, run: run.key };
     key.put(ctx.txn, &Visible { info: Some(info(&run.row)) });
 }
 
@@ -61,10 +56,10 @@ pub fn info(row: &Row) -> WorkflowExecutionInfo {
         state_transition_count: if closed { row.state_transitions } else { 0 },
         execution_duration: closed.then(|| duration(row.close_time - row.execution_time)),
         parent_namespace_id: row.parent.as_ref().map(|parent| parent.namespace_id.clone()).unwrap_or_default(),
-        parent_execution: row.parent.as_ref().map(|parent| WorkflowExecution {
-            workflow_id: parent.workflow_id.clone(),
-            run_id: parent.run_id.clone(),
-        }),
+        parent_execution: row
+            .parent
+            .as_ref()
+            .map(|parent| WorkflowExecution { workflow_id: parent.workflow_id.clone(), run_id: parent.run_id.clone() }),
         root_execution: row.root.clone(),
         memo: row.memo.clone(),
         search_attributes: row.search_attributes.clone(),

@@ -151,12 +151,7 @@ fn new_run(
         header: sent.header.clone(),
         ..inherited(run)
     };
-    NewRun {
-        namespace: facts_of(run),
-        request_id: ctx.new_id(),
-        started,
-        extras: Extras::default(),
-    }
+    NewRun { namespace: facts_of(run), request_id: ctx.new_id(), started, extras: Extras::default() }
 }
 
 /// What every further run of a chain has from the one before it.
@@ -179,11 +174,9 @@ pub fn inherited(run: &Run) -> WorkflowExecutionStartedEventAttributes {
         completion_callbacks: row.completion_callbacks.clone(),
         parent_workflow_namespace: row.parent.as_ref().map(|p| p.namespace.clone()).unwrap_or_default(),
         parent_workflow_namespace_id: row.parent.as_ref().map(|p| p.namespace_id.clone()).unwrap_or_default(),
-        parent_workflow_execution: row.parent.as_ref().map(|p| {
-            proto::temporal::api::common::v1::WorkflowExecution {
-                workflow_id: p.workflow_id.clone(),
-                run_id: p.run_id.clone(),
-            }
+        parent_workflow_execution: row.parent.as_ref().map(|p| proto::temporal::api::common::v1::WorkflowExecution {
+            workflow_id: p.workflow_id.clone(),
+            run_id: p.run_id.clone(),
         }),
         parent_initiated_event_id: row.parent.as_ref().map(|p| p.initiated_event_id).unwrap_or_default(),
         root_workflow_execution: row.parent.as_ref().and(row.root.clone()),

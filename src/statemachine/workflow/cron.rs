@@ -8,8 +8,7 @@ use crate::time::SECOND;
 
 /// Days searched for a match: five years, beyond which 30 February stays.
 const DAYS_MAX: usize = 5 * 366;
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 #[derive(Debug, Clone, PartialEq)]
@@ -104,15 +103,13 @@ impl Fields {
             (0..60).filter(|minute| self.minutes >> minute & 1 == 1).map(move |minute| (hour, minute))
         });
         times
-            .filter_map(|(hour, minute)| {
-                match self.zone.from_local_datetime(&date.and_hms_opt(hour, minute, 0)?) {
-                    LocalResult::Single(time) => Some(time.with_timezone(&Utc)),
-                    LocalResult::Ambiguous(first, second) => {
-                        let first = first.with_timezone(&Utc);
-                        Some(if first > now { first } else { second.with_timezone(&Utc) })
-                    }
-                    LocalResult::None => None,
+            .filter_map(|(hour, minute)| match self.zone.from_local_datetime(&date.and_hms_opt(hour, minute, 0)?) {
+                LocalResult::Single(time) => Some(time.with_timezone(&Utc)),
+                LocalResult::Ambiguous(first, second) => {
+                    let first = first.with_timezone(&Utc);
+                    Some(if first > now { first } else { second.with_timezone(&Utc) })
                 }
+                LocalResult::None => None,
             })
             .find(|time| *time > now && time.second() == 0)
     }
@@ -210,7 +207,9 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_schedule_are_refused() {
-        for text in ["", "never", "* * * *", "60 * * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "@every", "@every x"] {
+        for text in
+            ["", "never", "* * * *", "60 * * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "@every", "@every x"]
+        {
             assert_eq!(Cron::parse(text), None, "{text}");
         }
     }

@@ -111,8 +111,7 @@ fn started(run: &mut Run, event: &HistoryEvent, a: &WorkflowExecutionStartedEven
     row.execution_timeout = nanos_or_zero(a.workflow_execution_timeout.as_ref());
     row.run_timeout = nanos_or_zero(a.workflow_run_timeout.as_ref());
     row.task_timeout = nanos_or_zero(a.workflow_task_timeout.as_ref());
-    row.execution_deadline =
-        a.workflow_execution_expiration_time.as_ref().map(nanos_of_timestamp).unwrap_or_default();
+    row.execution_deadline = a.workflow_execution_expiration_time.as_ref().map(nanos_of_timestamp).unwrap_or_default();
     row.first_run_id.clone_from(&a.first_execution_run_id);
     row.original_run_id.clone_from(&a.original_execution_run_id);
     row.parent = a.parent_workflow_execution.as_ref().map(|parent| Parent {

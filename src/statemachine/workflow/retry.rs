@@ -33,11 +33,7 @@ pub fn cron_wait(schedule: &str, start: i64, now: i64) -> Option<i64> {
 }
 
 /// A run completed: its cron schedule goes on with the result.
-pub fn after_completion(
-    ctx: &mut Context<'_, '_>,
-    run: &Run,
-    result: Option<Payloads>,
-) -> Decided<Option<NewRun>> {
+pub fn after_completion(ctx: &mut Context<'_, '_>, run: &Run, result: Option<Payloads>) -> Decided<Option<NewRun>> {
     let Some(wait) = cron_wait(&run.row.cron_schedule, run.row.execution_time, ctx.now) else { return Ok(None) };
     if expires_within(run, ctx.now, wait) {
         return Ok(None);
@@ -66,13 +62,8 @@ pub fn after_failure(ctx: &mut Context<'_, '_>, run: &Run, failure: &Failure) ->
         return Ok(Next::Close(state));
     };
     let result = if run.row.retry_policy.is_none() { last_result(ctx, run)? } else { None };
-    let carried = Carried {
-        failure: Some(failure.clone()),
-        result,
-        attempt: 1,
-        backoff,
-        initiator: Initiator::CronSchedule,
-    };
+    let carried =
+        Carried { failure: Some(failure.clone()), result, attempt: 1, backoff, initiator: Initiator::CronSchedule };
     Ok(Next::Run { state, start: next_run(ctx, run, carried)? })
 }
 
@@ -97,8 +88,11 @@ pub fn after_run_timeout(ctx: &mut Context<'_, '_>, run: &Run) -> Decided<Next> 
 /// How long a retry waits, or why there is none.
 fn retry_wait(ctx: &Context<'_, '_>, run: &Run, failure: &Failure) -> Result<i64, RetryState> {
     let Some(retry) = &run.row.retry_policy else { return Err(RetryState::RetryPolicyNotSet) };
-    let expires = (run.row.execution_deadline != 0).then_some(run.row.execution_deadline);
-    policy::next_wait(retry, run.row.attempt, failure, ctx.now, expires)
+    if !policy::is_retryable(Some(failure), retry) {
+        return Err(RetryState::NonRetryableFailure);
+    }
+    let asked = policy::asked_delay(Some(failure)).map(|delay| policy::within_maximum(retry, delay));
+    policy::backoff(retry, run.row.attempt, asked, ctx.now, run.row.execution_deadline)
 }
 
 fn expires_within(run: &Run, now: i64, wait: i64) -> bool {
@@ -145,10 +139,7 @@ fn last_result(ctx: &Context<'_, '_>, run: &Run) -> Decided<Option<Payloads>> {
     Ok(started_event(ctx, run)?.0.last_completion_result)
 }
 
-fn started_event(
-    ctx: &Context<'_, '_>,
-    run: &Run,
-) -> Decided<(WorkflowExecutionStartedEventAttributes, HistoryEvent)> {
+fn started_event(ctx: &Context<'_, '_>, run: &Run) -> Decided<(WorkflowExecutionStartedEventAttributes, HistoryEvent)> {
     let batch = tables::batch_at_or_before(ctx.txn, run.key, 1)?;
     let events = batch.map(|batch| batch.events()).transpose()?.unwrap_or_default();
     let first = events.into_iter().next().ok_or_else(|| Fault::corrupt("history", "no first event"))?;

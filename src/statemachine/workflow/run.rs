@@ -215,12 +215,7 @@ fn new_event(attributes: Attributes, extras: Extras, time: i64) -> HistoryEvent 
 }
 
 /// Looks a run up; an empty run id means the latest.
-pub fn find(
-    kv: &dyn Kv,
-    namespace_id: &str,
-    workflow_id: &str,
-    run_id: &str,
-) -> Result<Option<Run>, crate::Fault> {
+pub fn find(kv: &dyn Kv, namespace_id: &str, workflow_id: &str, run_id: &str) -> Result<Option<Run>, crate::Fault> {
     let current;
     let run_id = if run_id.is_empty() {
         let Some(row) = tables::current(kv, namespace_id, workflow_id)? else { return Ok(None) };
@@ -231,7 +226,9 @@ pub fn find(
     };
     let Some(key) = RunKey::new(namespace_id, workflow_id, run_id) else { return Ok(None) };
     let row = tables::run(kv, key)?;
-    Ok(row.filter(|row| row.workflow_id == workflow_id && row.namespace_id == namespace_id).map(|row| Run::new(key, row)))
+    Ok(row
+        .filter(|row| row.workflow_id == workflow_id && row.namespace_id == namespace_id)
+        .map(|row| Run::new(key, row)))
 }
 
 /// The refusal for a run that does not exist (texts of Temporal 1.31).
@@ -239,7 +236,5 @@ pub fn missing(workflow_id: &str, run_id: &str) -> Reject {
     if run_id.is_empty() {
         return Reject::not_found(format!("workflow not found for ID: {workflow_id}"));
     }
-    Reject::not_found(format!(
-        "workflow execution not found for workflow ID \"{workflow_id}\" and run ID \"{run_id}\""
-    ))
+    Reject::not_found(format!("workflow execution not found for workflow ID \"{workflow_id}\" and run ID \"{run_id}\""))
 }

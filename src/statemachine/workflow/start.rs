@@ -72,12 +72,8 @@ fn start_new(
         task::start(ctx, &mut run, &request.request_id, &request.identity)?;
         eager_task = task::started_answer(&run);
     }
-    let answer = StartWorkflowAnswer {
-        started: true,
-        eager_task,
-        link: Some(started_link(&run, None)),
-        ..plain_answer(&run)
-    };
+    let answer =
+        StartWorkflowAnswer { started: true, eager_task, link: Some(started_link(&run, None)), ..plain_answer(&run) };
     run.finish(ctx)?;
     Ok(answer::Kind::StartWorkflow(answer))
 }
@@ -212,8 +208,7 @@ fn use_existing(
         }
         let links = if options.attach_links { request.links.clone() } else { Vec::new() };
         let extras = Extras { links, ..Default::default() };
-        let event_id =
-            run.record(ctx, Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(updated), extras)?;
+        let event_id = run.record(ctx, Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(updated), extras)?;
         if let Some(request_id) = attached {
             let info = RequestIdInfo {
                 event_type: EventType::WorkflowExecutionOptionsUpdated as i32,
@@ -238,10 +233,9 @@ fn started_link(run: &Run, attached: Option<&str>) -> Link {
             request_id: request_id.into(),
             event_type: EventType::WorkflowExecutionOptionsUpdated as i32,
         }),
-        None => Reference::EventRef(EventReference {
-            event_id: 1,
-            event_type: EventType::WorkflowExecutionStarted as i32,
-        }),
+        None => {
+            Reference::EventRef(EventReference { event_id: 1, event_type: EventType::WorkflowExecutionStarted as i32 })
+        }
     };
     Link {
         variant: Some(link::Variant::WorkflowEvent(link::WorkflowEvent {

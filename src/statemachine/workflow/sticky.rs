@@ -20,9 +20,11 @@ pub fn reset(ctx: &mut Context<'_, '_>, op: &op::ResetSticky) -> Decided<answer:
 pub fn unqueue(ctx: &mut Context<'_, '_>, op: &UnqueueTask) -> Decided<answer::Kind> {
     let wanted = op.task.clone().unwrap_or_default();
     let mut run = Run::load_open(ctx, &wanted.namespace_id, &wanted.workflow_id, &wanted.run_id)?;
-    let waits = run.row.task.as_ref().is_some_and(|task| {
-        task.started_event_id == 0 && task.sticky && task.queued && task.stamp == wanted.stamp
-    });
+    let waits = run
+        .row
+        .task
+        .as_ref()
+        .is_some_and(|task| task.started_event_id == 0 && task.sticky && task.queued && task.stamp == wanted.stamp);
     if !waits {
         return Err(Reject::workflow_task_not_found().into());
     }

@@ -144,13 +144,7 @@ pub fn disarm_first_task(ctx: &mut Context<'_, '_>, run: &mut Run) {
 }
 
 pub fn first_task_deadline(run: &Run) -> DeadlineKey {
-    DeadlineKey {
-        due: run.row.first_task_deadline,
-        kind: DeadlineKind::FirstTask,
-        run: run.key,
-        entity: 0,
-        stamp: 0,
-    }
+    DeadlineKey { due: run.row.first_task_deadline, kind: DeadlineKind::FirstTask, run: run.key, entity: 0, stamp: 0 }
 }
 
 /// Hands the scheduled task to a worker. The caller has checked that there is one that is not started.

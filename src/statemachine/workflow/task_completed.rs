@@ -78,9 +78,10 @@ fn complete(
     }
     stick(&mut run, request);
     let completed_event_id = record_completion(ctx, &mut run, request)?;
-    let closes = request.commands.last().is_some_and(|command| {
-        commands::is_closing(CommandType::try_from(command.command_type).unwrap_or_default())
-    });
+    let closes = request
+        .commands
+        .last()
+        .is_some_and(|command| commands::is_closing(CommandType::try_from(command.command_type).unwrap_or_default()));
     let mut carried = Carried::default();
     let scope = Scope {
         namespace,
@@ -148,9 +149,7 @@ fn record_completion(ctx: &mut Context<'_, '_>, run: &mut Run, request: &Request
 }
 
 fn eager_target(ctx: &mut Context<'_, '_>, request: &Request) -> Option<EagerTarget> {
-    ctx.limits
-        .eager_activities
-        .then(|| EagerTarget { identity: request.identity.clone(), request_id: ctx.new_id() })
+    ctx.limits.eager_activities.then(|| EagerTarget { identity: request.identity.clone(), request_id: ctx.new_id() })
 }
 
 fn finish_closed(ctx: &mut Context<'_, '_>, run: Run, carried: Carried) -> Result<answer::Kind, Refused> {

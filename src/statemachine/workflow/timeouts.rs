@@ -56,11 +56,7 @@ pub fn run(ctx: &mut Context<'_, '_>, key: &DeadlineKey) -> Decided<()> {
     }
     run.row.run_deadline = 0;
     let chain_over = run.row.execution_deadline != 0 && ctx.now >= run.row.execution_deadline;
-    let next = if chain_over {
-        retry::Next::Close(RetryState::Timeout)
-    } else {
-        retry::after_run_timeout(ctx, &run)?
-    };
+    let next = if chain_over { retry::Next::Close(RetryState::Timeout) } else { retry::after_run_timeout(ctx, &run)? };
     close::end_running_task(ctx, &mut run)?;
     let mut successor = None;
     let retry_state = match next {

@@ -33,8 +33,7 @@ pub fn complete(
     scope: &Scope<'_>,
 ) -> Result<Successor, Refused> {
     let cause = Cause::BadCompleteWorkflowExecutionAttributes;
-    let sent =
-        sent.ok_or_else(|| Refused::task(cause, missing_attributes("CompleteWorkflowExecution")))?;
+    let sent = sent.ok_or_else(|| Refused::task(cause, missing_attributes("CompleteWorkflowExecution")))?;
     check_blob(ctx, size(sent.result.as_ref()), "CompleteWorkflowExecutionCommandAttributes.Result", cause)?;
     let successor = retry::after_completion(ctx, run, sent.result.clone())?.map(|next| (ctx.new_id(), next));
     let completed = WorkflowExecutionCompletedEventAttributes {

@@ -87,10 +87,8 @@ pub fn signal(
     let bad = |message: String| Refused::task(Cause::BadSignalWorkflowExecutionAttributes, message);
     let sent = sent.ok_or_else(|| bad(missing_attributes(COMMAND)))?;
     check_namespace(&sent.namespace, scope)?;
-    let execution =
-        sent.execution.as_ref().ok_or_else(|| bad(format!("Execution is not set on {COMMAND}Command.")))?;
-    let (id, run_id, namespace, name) =
-        (&execution.workflow_id, &execution.run_id, &sent.namespace, &sent.signal_name);
+    let execution = sent.execution.as_ref().ok_or_else(|| bad(format!("Execution is not set on {COMMAND}Command.")))?;
+    let (id, run_id, namespace, name) = (&execution.workflow_id, &execution.run_id, &sent.namespace, &sent.signal_name);
     if id.is_empty() {
         return Err(bad(format!(
             "WorkflowId is not set on {COMMAND}Command. Namespace={namespace} RunId={run_id} SignalName={name}"
@@ -116,15 +114,12 @@ pub fn cancel(
     scope: &Scope<'_>,
 ) -> Result<(), Refused> {
     const COMMAND: &str = "RequestCancelExternalWorkflowExecution";
-    let bad =
-        |message: String| Refused::task(Cause::BadRequestCancelExternalWorkflowExecutionAttributes, message);
+    let bad = |message: String| Refused::task(Cause::BadRequestCancelExternalWorkflowExecutionAttributes, message);
     let sent = sent.ok_or_else(|| bad(missing_attributes(COMMAND)))?;
     check_namespace(&sent.namespace, scope)?;
     let (id, run_id, namespace) = (&sent.workflow_id, &sent.run_id, &sent.namespace);
     if id.is_empty() {
-        return Err(bad(format!(
-            "WorkflowId is not set on {COMMAND}Command. Namespace={namespace} RunId={run_id}"
-        )));
+        return Err(bad(format!("WorkflowId is not set on {COMMAND}Command. Namespace={namespace} RunId={run_id}")));
     }
     if is_bad_run_id(run_id) {
         return Err(bad(format!(

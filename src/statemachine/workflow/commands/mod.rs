@@ -78,9 +78,7 @@ pub fn check_sequence(commands: &[Command]) -> Result<(), Reject> {
         let kind = match CommandType::try_from(command.command_type) {
             Ok(CommandType::Unspecified) => return Err(Reject::invalid_argument("unknown command type: Unspecified")),
             Ok(kind) => kind,
-            Err(_) => {
-                return Err(Reject::invalid_argument(format!("unknown command type: {}", command.command_type)))
-            }
+            Err(_) => return Err(Reject::invalid_argument(format!("unknown command type: {}", command.command_type))),
         };
         if is_closing(kind) && at + 1 != commands.len() {
             let names: Vec<String> = commands.iter().map(|command| name_of(command.command_type)).collect();
@@ -113,7 +111,9 @@ fn name_of(number: i32) -> String {
 /// SCREAMING_SNAKE to PascalCase.
 pub fn pascal_case(name: &str) -> String {
     name.split('_')
-        .flat_map(|word| word.chars().enumerate().map(|(at, letter)| if at == 0 { letter } else { letter.to_ascii_lowercase() }))
+        .flat_map(|word| {
+            word.chars().enumerate().map(|(at, letter)| if at == 0 { letter } else { letter.to_ascii_lowercase() })
+        })
         .collect()
 }
 

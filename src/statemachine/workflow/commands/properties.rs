@@ -58,9 +58,10 @@ pub fn upsert(
 ) -> Result<(), Refused> {
     let bad = |message: String| Refused::task(Cause::BadSearchAttributes, message);
     let sent = sent.ok_or_else(|| bad(missing_attributes("UpsertWorkflowSearchAttributes")))?;
-    let search_attributes = sent.search_attributes.as_ref().ok_or_else(|| {
-        bad("SearchAttributes is not set on UpsertWorkflowSearchAttributesCommand.".to_owned())
-    })?;
+    let search_attributes = sent
+        .search_attributes
+        .as_ref()
+        .ok_or_else(|| bad("SearchAttributes is not set on UpsertWorkflowSearchAttributesCommand.".to_owned()))?;
     if search_attributes.indexed_fields.is_empty() {
         return Err(bad("IndexedFields is not set on UpsertWorkflowSearchAttributesCommand.".to_owned()));
     }

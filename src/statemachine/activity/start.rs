@@ -1,0 +1,97 @@
+//! Handing an activity's present attempt to a poller. No event: the start is written down with the closing event.
+
+use proto::temporal::api::common::v1::{WorkflowExecution, WorkflowType};
+use proto::temporal::api::history::v1::history_event::Attributes;
+use proto::temporal::api::history::v1::ActivityTaskScheduledEventAttributes;
+use proto::temporal::api::workflowservice::v1::PollActivityTaskQueueResponse;
+
+use super::{lookup, options, transitions};
+use crate::op::{self, answer, StartTask, TaskRef};
+use crate::reject::Decided;
+use crate::state::Activity;
+use crate::tables::RunKey;
+use crate::time::timestamp;
+use crate::workflow::Run;
+use crate::{tables, task_queue, Context, Fault, Kv, TaskType};
+
+pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind> {
+    let wanted = op.task.as_ref().ok_or_else(|| Fault::corrupt("start-task op", "no task"))?;
+    let run = Run::load_open(ctx, &wanted.namespace_id, &wanted.workflow_id, &wanted.run_id)?;
+    let activity = tables::activity(ctx.txn, run.key, wanted.scheduled_event_id)?;
+    let is_wanted = |activity: &Activity| activity.stamp == wanted.stamp && activity.attempt == wanted.attempt;
+    let mut activity = activity.filter(is_wanted).ok_or_else(lookup::not_running)?;
+    let poller = op.poller.clone().unwrap_or_default();
+    let again = transitions::is_started(&activity) && activity.request_id == poller.request_id;
+    if !again {
+        if !activity.queued {
+            return Err(lookup::not_running());
+        }
+        transitions::begin(ctx, &run, &mut activity, &poller.identity, &poller.request_id);
+    }
+    let scheduled = scheduled_event(ctx.txn, run.key, activity.scheduled_event_id)?;
+    Ok(answer::Kind::ActivityTaskStarted(answer(&run, &activity, &scheduled)))
+}
+
+/// The attributes of the event that scheduled an activity.
+fn scheduled_event(kv: &dyn Kv, run: RunKey, event_id: i64) -> Result<ActivityTaskScheduledEventAttributes, Fault> {
+    let batch = tables::batch_at_or_before(kv, run, event_id)?;
+    let events = batch.map(|batch| batch.events()).transpose()?.unwrap_or_default();
+    match events.into_iter().find(|event| event.event_id == event_id).and_then(|event| event.attributes) {
+        Some(Attributes::ActivityTaskScheduledEventAttributes(scheduled)) => Ok(scheduled),
+        _ => Err(Fault::corrupt("history", format!("event {event_id} does not schedule an activity"))),
+    }
+}
+
+/// What the worker gets of a started attempt. Its timeouts are those of the event, also after the options were
+/// changed; its retry policy is the present one.
+pub(super) fn answer(
+    run: &Run,
+    activity: &Activity,
+    scheduled: &ActivityTaskScheduledEventAttributes,
+) -> op::ActivityTaskStarted {
+    let row = &run.row;
+    let response = PollActivityTaskQueueResponse {
+        workflow_namespace: row.namespace.clone(),
+        workflow_type: Some(WorkflowType { name: row.workflow_type.clone() }),
+        workflow_execution: Some(WorkflowExecution {
+            workflow_id: row.workflow_id.clone(),
+            run_id: row.run_id.clone(),
+        }),
+        activity_type: scheduled.activity_type.clone(),
+        activity_id: activity.activity_id.clone(),
+        header: scheduled.header.clone(),
+        input: scheduled.input.clone(),
+        heartbeat_details: activity.heartbeat_details.clone(),
+        scheduled_time: Some(timestamp(activity.scheduled_time)),
+        current_attempt_scheduled_time: Some(timestamp(activity.attempt_scheduled_time)),
+        started_time: Some(timestamp(activity.started_time)),
+        attempt: activity.attempt,
+        schedule_to_close_timeout: scheduled.schedule_to_close_timeout,
+        start_to_close_timeout: scheduled.start_to_close_timeout,
+        heartbeat_timeout: scheduled.heartbeat_timeout,
+        retry_policy: activity.retry_policy.clone(),
+        priority: options::merged_priority(activity.priority.as_ref(), row.priority.as_ref()),
+        ..Default::default()
+    };
+    op::ActivityTaskStarted { task: Some(reference(run, activity)), response: Some(response) }
+}
+
+fn reference(run: &Run, activity: &Activity) -> TaskRef {
+    let key = task_queue::ready_key_of_activity(run, activity);
+    TaskRef {
+        namespace_id: run.row.namespace_id.clone(),
+        workflow_id: run.row.workflow_id.clone(),
+        run_id: run.row.run_id.clone(),
+        task_type: TaskType::Activity as i32,
+        scheduled_event_id: activity.scheduled_event_id,
+        stamp: activity.stamp,
+        attempt: activity.attempt,
+        started_time: activity.started_time,
+        workflow_type: run.row.workflow_type.clone(),
+        activity_type: activity.activity_type.clone(),
+        ready_time: key.ready_time,
+        priority: i32::from(key.priority),
+        queue: key.queue.name,
+        ..Default::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! Events, answers and effects as a person reads them.
+
+use proto::temporal::api::enums::v1::EventType;
+use proto::temporal::api::history::v1::history_event::Attributes;
+use proto::temporal::api::history::v1::HistoryEvent;
+
+use crate::op::{answer, Answer};
+use crate::workflow::commands::pascal_case;
+use crate::{Effect, TaskType};
+
+/// `  5 ActivityTaskScheduled a1` : id, type, and what tells this event from others of its type.
+pub fn event(event: &HistoryEvent) -> String {
+    let name = EventType::try_from(event.event_type).unwrap_or_default().as_str_name();
+    let name = pascal_case(name.trim_start_matches("EVENT_TYPE_"));
+    let detail = event.attributes.as_ref().map(detail).unwrap_or_default();
+    format!("{:>3} {name}{}{detail}", event.event_id, if detail.is_empty() { "" } else { " " })
+}
+
+fn detail(attributes: &Attributes) -> String {
+    use Attributes as A;
+    match attributes {
+        A::WorkflowExecutionStartedEventAttributes(a) => {
+            let kind = a.workflow_type.as_ref().map(|kind| kind.name.as_str()).unwrap_or_default();
+            format!("{kind} attempt={}", a.attempt)
+        }
+        A::WorkflowTaskScheduledEventAttributes(a) => {
+            let queue = a.task_queue.as_ref().map(|queue| queue.name.as_str()).unwrap_or_default();
+            format!("queue={queue} attempt={}", a.attempt)
+        }
+        A::WorkflowTaskFailedEventAttributes(a) => format!("{:?}", a.cause()),
+        A::WorkflowTaskTimedOutEventAttributes(a) => format!("{:?}", a.timeout_type()),
+        A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
+        A::WorkflowExecutionTerminatedEventAttributes(a) => format!("{:?}", a.reason),
+        A::WorkflowExecutionFailedEventAttributes(a) => format!("{:?}", a.retry_state()),
+        A::WorkflowExecutionTimedOutEventAttributes(a) => format!("{:?}", a.retry_state()),
+        A::TimerStartedEventAttributes(a) => a.timer_id.clone(),
+        A::TimerFiredEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
+        A::TimerCanceledEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
+        A::ActivityTaskScheduledEventAttributes(a) => a.activity_id.clone(),
+        A::ActivityTaskStartedEventAttributes(a) => {
+            format!("scheduled={} attempt={}", a.scheduled_event_id, a.attempt)
+        }
+        A::ActivityTaskCompletedEventAttributes(a) => {
+            format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
+        }
+        A::ActivityTaskFailedEventAttributes(a) => {
+            format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.retry_state())
+        }
+        A::ActivityTaskTimedOutEventAttributes(a) => {
+            format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.retry_state())
+        }
+        A::ActivityTaskCancelRequestedEventAttributes(a) => format!("scheduled={}", a.scheduled_event_id),
+        A::ActivityTaskCanceledEventAttributes(a) => {
+            format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
+        }
+        _ => String::new(),
+    }
+}
+
+/// `ok`, or the refusal's code and words.
+pub fn answer(answer: &Answer) -> String {
+    match &answer.kind {
+        Some(answer::Kind::Reject(reject)) => format!("reject {}: {}", reject.code, reject.message),
+        Some(answer::Kind::StartWorkflow(start)) => format!("ok started={}", start.started),
+        Some(answer::Kind::WorkflowTaskStarted(task)) => {
+            let extra = if task.transient.is_empty() { "" } else { " transient" };
+            format!("ok workflow task attempt={} previous={}{extra}", task.attempt, task.previous_started_event_id)
+        }
+        Some(answer::Kind::ActivityTaskStarted(task)) => {
+            let attempt = task.task.as_ref().map(|task| task.attempt).unwrap_or_default();
+            format!("ok activity task attempt={attempt}")
+        }
+        Some(answer::Kind::CompleteWorkflowTask(done)) => {
+            let inline = if done.new_task.is_some() { " new-task" } else { "" };
+            let eager =
+                if done.activities.is_empty() { String::new() } else { format!(" eager={}", done.activities.len()) };
+            format!("ok{}{inline}{eager}", if done.closed { " closed" } else { "" })
+        }
+        Some(answer::Kind::Heartbeat(beat)) => {
+            format!("ok cancel_requested={} paused={} reset={}", beat.cancel_requested, beat.paused, beat.reset)
+        }
+        _ => "ok".to_owned(),
+    }
+}
+
+/// The effects that say what the leader should do; deadlines relative to now.
+pub fn effects(effects: &[Effect], now: i64) -> String {
+    let shown: Vec<String> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::TaskReady { queue, task, sticky } => {
+                let kind = if queue.task_type == TaskType::Workflow { "workflow" } else { "activity" };
+                let sticky = if *sticky { " sticky" } else { "" };
+                Some(format!("{kind} task ready on {} attempt={}{sticky}", queue.name, task.attempt))
+            }
+            Effect::DeadlineSet { due } => Some(format!("deadline +{}s", (due - now) as f64 / 1e9)),
+            _ => None,
+        })
+        .collect();
+    shown.join(", ")
+}

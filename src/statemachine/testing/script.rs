@@ -1,0 +1,393 @@
+//! Scripts: a line is an operation, `verb key=value …`; what it answers is printed below it.
+//!
+//! ```text
+//! start wf=w queue=q                       poll-workflow queue=q
+//! complete start-timer=t:10s complete      fail-task   sticky=s:5s   force   inline
+//! poll-activity queue=q                    complete-activity   fail-activity final   heartbeat   cancel-activity
+//! signal wf=w name=s request=r             cancel wf=w   terminate wf=w   tick 10s   history w   ready q
+//! ```
+
+use std::collections::BTreeMap;
+
+use proto::temporal::api::command::v1::{command::Attributes, *};
+use proto::temporal::api::common::v1::{ActivityType, RetryPolicy, WorkflowExecution, WorkflowType};
+use proto::temporal::api::enums::v1::{CommandType, WorkflowTaskFailedCause};
+use proto::temporal::api::failure::v1::{failure::FailureInfo, ApplicationFailureInfo, Failure};
+use proto::temporal::api::taskqueue::v1::{StickyExecutionAttributes, TaskQueue};
+use proto::temporal::api::workflowservice::v1::*;
+
+use super::{fold, print, Harness};
+use crate::op::{answer, op::Kind, Answer, TaskRef};
+use crate::time::{duration, SECOND};
+use crate::{op, TaskType};
+
+/// A script being run.
+#[derive(Default)]
+pub struct Script {
+    harness: Harness,
+    workflow_task: Option<TaskRef>,
+    activity_task: Option<TaskRef>,
+    output: String,
+}
+
+/// A line's words after the verb: plain ones, and `key=value` pairs, in order.
+struct Words<'l> {
+    pairs: Vec<(&'l str, &'l str)>,
+    by_key: BTreeMap<&'l str, &'l str>,
+}
+
+impl<'l> Words<'l> {
+    fn new(line: &'l str) -> Self {
+        let pairs: Vec<_> =
+            line.split_whitespace().skip(1).map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
+        Self { by_key: pairs.iter().copied().collect(), pairs }
+    }
+
+    fn get(&self, key: &str, default: &'l str) -> &'l str {
+        self.by_key.get(key).copied().unwrap_or(default)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+}
+
+fn seconds(text: &str) -> i64 {
+    let number: f64 = text.trim_start_matches('+').trim_end_matches('s').parse().expect("a number of seconds");
+    (number * SECOND as f64) as i64
+}
+
+/// Runs a script and returns it with its answers.
+pub fn run(text: &str) -> String {
+    let mut script = Script::default();
+    for line in text.lines().filter(|line| !line.starts_with("  ")) {
+        script.output.push_str(line);
+        script.output.push('\n');
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        script.step(line);
+        fold::check(&script.harness);
+    }
+    script.output
+}
+
+impl Script {
+    fn step(&mut self, line: &str) {
+        let words = Words::new(line);
+        match line.split_whitespace().next().unwrap_or_default() {
+            "start" => self.start(&words),
+            "signal" => self.signal(&words),
+            "signal-with-start" => self.signal_with_start(&words),
+            "cancel" => self.cancel(&words),
+            "terminate" => self.terminate(&words),
+            "poll-workflow" => self.poll(TaskType::Workflow, &words),
+            "poll-activity" => self.poll(TaskType::Activity, &words),
+            "complete" => self.complete(&words),
+            "fail-task" => self.fail_task(&words),
+            "complete-activity" => self.complete_activity(&words),
+            "fail-activity" => self.fail_activity(&words),
+            "cancel-activity" => self.cancel_activity(),
+            "heartbeat" => self.heartbeat(),
+            "tick" => self.tick(&words),
+            "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
+            "ready" => self.ready(&words),
+            verb => panic!("unknown verb {verb}"),
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.output.push_str("  ");
+        self.output.push_str(text);
+        self.output.push('\n');
+    }
+
+    fn propose(&mut self, kind: Kind) -> Answer {
+        let now = self.harness.now;
+        let outcome = self.harness.propose(kind);
+        let effects = print::effects(&outcome.effects, now);
+        let said = print::answer(&outcome.answer);
+        self.say(&if effects.is_empty() { said } else { format!("{said}; {effects}") });
+        outcome.answer
+    }
+
+    fn execution(words: &Words<'_>) -> Option<WorkflowExecution> {
+        Some(WorkflowExecution { workflow_id: words.get("wf", "w").into(), run_id: String::new() })
+    }
+
+    fn start(&mut self, words: &Words<'_>) {
+        let timeout = |key| words.has(key).then(|| duration(seconds(words.get(key, ""))));
+        let retry = words.has("attempts").then(|| RetryPolicy {
+            initial_interval: Some(duration(SECOND)),
+            backoff_coefficient: 2.0,
+            maximum_interval: Some(duration(100 * SECOND)),
+            maximum_attempts: words.get("attempts", "").parse().expect("a number"),
+            ..Default::default()
+        });
+        let request = StartWorkflowExecutionRequest {
+            workflow_id: words.get("wf", "w").into(),
+            workflow_type: Some(WorkflowType { name: words.get("type", "T").into() }),
+            task_queue: Some(TaskQueue { name: words.get("queue", "q").into(), ..Default::default() }),
+            request_id: words.get("request", &format!("start-{}", self.output.len())).into(),
+            workflow_run_timeout: timeout("run-timeout"),
+            workflow_execution_timeout: timeout("execution-timeout"),
+            workflow_task_timeout: timeout("task-timeout"),
+            workflow_start_delay: timeout("delay"),
+            cron_schedule: words.get("cron", "").replace('_', " "),
+            retry_policy: retry,
+            workflow_id_reuse_policy: words.get("reuse", "1").parse().expect("a number"),
+            workflow_id_conflict_policy: words.get("conflict", "1").parse().expect("a number"),
+            request_eager_execution: words.has("eager"),
+            ..Default::default()
+        };
+        let namespace = Some(self.harness.namespace.clone());
+        let answer = self.propose(Kind::StartWorkflow(op::StartWorkflow { namespace, request: Some(request) }));
+        if let Some(answer::Kind::StartWorkflow(start)) = answer.kind {
+            if let Some(eager) = start.eager_task {
+                self.workflow_task = eager.task;
+            }
+        }
+    }
+
+    fn signal(&mut self, words: &Words<'_>) {
+        let request = SignalWorkflowExecutionRequest {
+            workflow_execution: Self::execution(words),
+            signal_name: words.get("name", "s").into(),
+            request_id: words.get("request", &format!("signal-{}", self.output.len())).into(),
+            ..Default::default()
+        };
+        let namespace = Some(self.harness.namespace.clone());
+        self.propose(Kind::SignalWorkflow(op::SignalWorkflow { namespace, request: Some(request) }));
+    }
+
+    fn signal_with_start(&mut self, words: &Words<'_>) {
+        let request = SignalWithStartWorkflowExecutionRequest {
+            workflow_id: words.get("wf", "w").into(),
+            workflow_type: Some(WorkflowType { name: "T".into() }),
+            task_queue: Some(TaskQueue { name: words.get("queue", "q").into(), ..Default::default() }),
+            signal_name: words.get("name", "s").into(),
+            request_id: words.get("request", &format!("both-{}", self.output.len())).into(),
+            ..Default::default()
+        };
+        let namespace = Some(self.harness.namespace.clone());
+        self.propose(Kind::SignalWithStart(op::SignalWithStart { namespace, request: Some(request) }));
+    }
+
+    fn cancel(&mut self, words: &Words<'_>) {
+        let request =
+            RequestCancelWorkflowExecutionRequest { workflow_execution: Self::execution(words), ..Default::default() };
+        let namespace = Some(self.harness.namespace.clone());
+        self.propose(Kind::RequestCancelWorkflow(op::RequestCancelWorkflow { namespace, request: Some(request) }));
+    }
+
+    fn terminate(&mut self, words: &Words<'_>) {
+        let request =
+            TerminateWorkflowExecutionRequest { workflow_execution: Self::execution(words), ..Default::default() };
+        let namespace = Some(self.harness.namespace.clone());
+        self.propose(Kind::TerminateWorkflow(op::TerminateWorkflow { namespace, request: Some(request) }));
+    }
+
+    fn poll(&mut self, task_type: TaskType, words: &Words<'_>) {
+        let answer = self.harness.poll(task_type, words.get("queue", "q"), words.get("worker", "A"));
+        let Some(answer) = answer else { return self.say("nothing") };
+        self.say(&print::answer(&answer));
+        match answer.kind {
+            Some(answer::Kind::WorkflowTaskStarted(started)) => self.workflow_task = started.task,
+            Some(answer::Kind::ActivityTaskStarted(started)) => self.activity_task = started.task,
+            _ => {}
+        }
+    }
+
+    fn ready(&mut self, words: &Words<'_>) {
+        let queue = words.pairs.first().map(|pair| pair.0).unwrap_or("q");
+        let found = [TaskType::Workflow, TaskType::Activity]
+            .into_iter()
+            .filter_map(|kind| self.harness.ready(kind, queue).map(|task| format!("{kind:?} attempt={}", task.attempt)))
+            .collect::<Vec<_>>();
+        self.say(&if found.is_empty() { "nothing".to_owned() } else { found.join(", ") });
+    }
+
+    fn complete(&mut self, words: &Words<'_>) {
+        let sticky = words.by_key.get("sticky").and_then(|text| text.split_once(':'));
+        let request = RespondWorkflowTaskCompletedRequest {
+            commands: words.pairs.iter().filter_map(|(key, value)| command(key, value)).collect(),
+            identity: "A".into(),
+            force_create_new_workflow_task: words.has("force"),
+            return_new_workflow_task: words.has("inline"),
+            sticky_attributes: sticky.map(|(queue, timeout)| StickyExecutionAttributes {
+                worker_task_queue: Some(TaskQueue { name: queue.into(), ..Default::default() }),
+                schedule_to_start_timeout: Some(duration(seconds(timeout))),
+            }),
+            ..Default::default()
+        };
+        let answer = self.propose(Kind::CompleteWorkflowTask(op::CompleteWorkflowTask {
+            namespace: Some(self.harness.namespace.clone()),
+            task: self.workflow_task.clone(),
+            request: Some(request),
+        }));
+        if let Some(answer::Kind::CompleteWorkflowTask(done)) = answer.kind {
+            if let Some(task) = done.new_task {
+                self.workflow_task = task.task;
+            }
+            if let Some(activity) = done.activities.into_iter().next() {
+                self.activity_task = activity.task;
+            }
+        }
+    }
+
+    fn fail_task(&mut self, words: &Words<'_>) {
+        let request = RespondWorkflowTaskFailedRequest {
+            cause: WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure as i32,
+            identity: words.get("worker", "A").into(),
+            ..Default::default()
+        };
+        self.propose(Kind::FailWorkflowTask(op::FailWorkflowTask {
+            namespace: Some(self.harness.namespace.clone()),
+            task: self.workflow_task.clone(),
+            request: Some(request),
+        }));
+    }
+
+    fn complete_activity(&mut self, words: &Words<'_>) {
+        let mut task = self.activity_task.clone();
+        if words.has("id") {
+            let run = self.harness.run(words.get("wf", "w")).expect("a run");
+            task = Some(TaskRef {
+                namespace_id: run.row.namespace_id,
+                workflow_id: run.row.workflow_id,
+                run_id: run.row.run_id,
+                task_type: TaskType::Activity as i32,
+                activity_id: words.get("id", "").into(),
+                ..Default::default()
+            });
+        }
+        self.propose(Kind::CompleteActivity(op::CompleteActivity { task, identity: "A".into(), ..Default::default() }));
+    }
+
+    fn fail_activity(&mut self, words: &Words<'_>) {
+        let failure = Failure {
+            message: "broken".into(),
+            failure_info: Some(FailureInfo::ApplicationFailureInfo(ApplicationFailureInfo {
+                non_retryable: words.has("final"),
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        self.propose(Kind::FailActivity(op::FailActivity {
+            task: self.activity_task.clone(),
+            failure: Some(failure),
+            identity: "A".into(),
+            ..Default::default()
+        }));
+    }
+
+    fn cancel_activity(&mut self) {
+        let task = self.activity_task.clone();
+        self.propose(Kind::CancelActivity(op::CancelActivity { task, identity: "A".into(), ..Default::default() }));
+    }
+
+    fn heartbeat(&mut self) {
+        let task = self.activity_task.clone();
+        self.propose(Kind::HeartbeatActivity(op::HeartbeatActivity {
+            task,
+            identity: "A".into(),
+            ..Default::default()
+        }));
+    }
+
+    fn tick(&mut self, words: &Words<'_>) {
+        let by = words.pairs.first().map(|pair| pair.0).unwrap_or("0s");
+        self.harness.now += seconds(by);
+        let now = self.harness.now;
+        let effects = self.harness.tick();
+        let said = print::effects(&effects, now);
+        self.say(if said.is_empty() { "nothing due" } else { &said });
+    }
+
+    fn history(&mut self, workflow_id: &str) {
+        for event in self.harness.history(workflow_id) {
+            self.say(&print::event(&event));
+        }
+    }
+}
+
+/// `start-timer=t:10s`, `schedule=a`, `complete` … as a command.
+fn command(key: &str, value: &str) -> Option<Command> {
+    let (id, rest) = value.split_once(':').unwrap_or((value, ""));
+    let (kind, attributes) = match key {
+        "schedule" => {
+            let mut attributes = ScheduleActivityTaskCommandAttributes {
+                activity_id: id.into(),
+                activity_type: Some(ActivityType { name: "Act".into() }),
+                task_queue: Some(TaskQueue { name: "q".into(), ..Default::default() }),
+                start_to_close_timeout: Some(duration(10 * SECOND)),
+                ..Default::default()
+            };
+            for option in rest.split(',').filter(|option| !option.is_empty()) {
+                match option.split_once('/').unwrap_or((option, "")) {
+                    ("heartbeat", time) => attributes.heartbeat_timeout = Some(duration(seconds(time))),
+                    ("to-close", time) => attributes.schedule_to_close_timeout = Some(duration(seconds(time))),
+                    ("to-start", time) => attributes.schedule_to_start_timeout = Some(duration(seconds(time))),
+                    ("attempts", number) => {
+                        attributes.retry_policy = Some(RetryPolicy {
+                            maximum_attempts: number.parse().expect("a number"),
+                            ..Default::default()
+                        });
+                    }
+                    ("eager", _) => attributes.request_eager_execution = true,
+                    (other, _) => panic!("unknown option {other}"),
+                }
+            }
+            (CommandType::ScheduleActivityTask, Attributes::ScheduleActivityTaskCommandAttributes(attributes))
+        }
+        "cancel-activity" => (
+            CommandType::RequestCancelActivityTask,
+            Attributes::RequestCancelActivityTaskCommandAttributes(RequestCancelActivityTaskCommandAttributes {
+                scheduled_event_id: id.parse().expect("an event id"),
+            }),
+        ),
+        "start-timer" => (
+            CommandType::StartTimer,
+            Attributes::StartTimerCommandAttributes(StartTimerCommandAttributes {
+                timer_id: id.into(),
+                start_to_fire_timeout: Some(duration(seconds(rest))),
+            }),
+        ),
+        "cancel-timer" => (
+            CommandType::CancelTimer,
+            Attributes::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: id.into() }),
+        ),
+        "marker" => (
+            CommandType::RecordMarker,
+            Attributes::RecordMarkerCommandAttributes(RecordMarkerCommandAttributes {
+                marker_name: id.into(),
+                ..Default::default()
+            }),
+        ),
+        "complete" => (
+            CommandType::CompleteWorkflowExecution,
+            Attributes::CompleteWorkflowExecutionCommandAttributes(Default::default()),
+        ),
+        "fail" => (
+            CommandType::FailWorkflowExecution,
+            Attributes::FailWorkflowExecutionCommandAttributes(FailWorkflowExecutionCommandAttributes {
+                failure: Some(Failure {
+                    message: "failed".into(),
+                    failure_info: Some(FailureInfo::ApplicationFailureInfo(Default::default())),
+                    ..Default::default()
+                }),
+            }),
+        ),
+        "cancel" => (
+            CommandType::CancelWorkflowExecution,
+            Attributes::CancelWorkflowExecutionCommandAttributes(Default::default()),
+        ),
+        "continue-as-new" => (
+            CommandType::ContinueAsNewWorkflowExecution,
+            Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
+        ),
+        "sticky" | "force" | "inline" => return None,
+        other => panic!("unknown command {other}"),
+    };
+    Some(Command { command_type: kind as i32, attributes: Some(attributes), ..Default::default() })
+}
