@@ -164,6 +164,7 @@ impl Level {
 
     fn pop(&mut self) -> Option<(Order, Task)> {
         let (pass, order, key) = self.heads.pop_first()?;
+        let crowded = self.keys.len() > IDLE_KEYS;
         let lane = self.keys.get_mut(&key).expect("a head has a lane");
         let task = lane.tasks.remove(&order).expect("a head has a task");
         self.pass = pass;
@@ -172,7 +173,7 @@ impl Level {
             Some((&first, _)) => {
                 self.heads.insert((lane.pass, first, key));
             }
-            None if self.keys.len() > IDLE_KEYS => {
+            None if crowded => {
                 self.keys.remove(&key);
             }
             None => {}

@@ -6,77 +6,8 @@ use statemachine::{op, QueueKey, TaskType};
 
 use super::buffer::Kept;
 use super::queue::Queue;
-use super::sightings::Sighting;
 use super::types::{span, Exhausted, Limits, Reservation, Task};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct PollerId(pub(super) u64);
-
-/// Whose poller it is: one that called this node, or one that another node registered here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    Local,
-    Remote,
-}
-
-/// Whether this node is the queue's home now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Home,
-    Elsewhere,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Poll {
-    pub(super) queue: QueueKey,
-    pub(super) origin: Origin,
-    pub(super) poller: op::Poller,
-    pub(super) rate: Option<f64>,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) enum Polled {
-    Task(Box<Task>),
-    Parked(PollerId),
-    /// Its worker was shut down.
-    ShutDown,
-}
-
-/// Why a task is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    Ready,
-    /// It was handed out and came back unstarted.
-    Returned,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) enum Offered {
-    Taken,
-    Kept,
-    Known,
-    Full,
-    /// Nobody polls this sticky queue.
-    Unpolled(Box<Task>),
-    /// Nobody here takes it and this is not its home.
-    Away(Box<Task>),
-}
-
-/// What a poll ends with.
-#[derive(Debug, PartialEq)]
-pub(super) enum Delivery {
-    Task(Box<Task>),
-    Started(Box<op::ReservationAnswer>),
-    Empty,
-    /// This node is not the queue's home any more.
-    Moved,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) enum Output {
-    Serve { poller: PollerId, delivery: Delivery },
-    Pull { queue: QueueKey, node: u64, max: usize },
-}
+use super::words::{Delivery, Described, Offered, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
 #[derive(Debug)]
 struct Parked {
@@ -84,17 +15,6 @@ struct Parked {
     origin: Origin,
     poller: op::Poller,
     reservation: Option<u64>,
-}
-
-/// What one node knows of a queue.
-#[derive(Debug, Default)]
-pub(super) struct Described {
-    pub(super) sightings: Vec<Sighting>,
-    pub(super) last_poll: Option<i64>,
-    pub(super) buffered: usize,
-    pub(super) oldest: Option<i64>,
-    pub(super) add_rate: f32,
-    pub(super) dispatch_rate: f32,
 }
 
 #[derive(Debug)]
@@ -166,12 +86,18 @@ impl Core {
         if queue.buffer.contains(&key) {
             return Offered::Known;
         }
+        // Fresh tasks come by themselves; an old one is the first of a page of the ready table.
+        if place == Place::Home && reason == Reason::Ready && task.is_aged(now) {
+            queue.has_more_at(node);
+        }
         if let Some(poller) = taker(queue, now, place) {
             if reason == Reason::Ready {
                 queue.added.count(now);
             }
             queue.hand_out(now, key);
+            let key = task.queue.clone();
             self.serve(now, poller, Delivery::Task(Box::new(task)));
+            self.revisit(now, &key);
             return Offered::Taken;
         }
         match place {
@@ -183,7 +109,8 @@ impl Core {
     fn keep(&mut self, now: i64, node: u64, task: Task, reason: Reason) -> Offered {
         let key = task.queue.clone();
         let queue = self.queues.get_mut(&key).expect("the caller made the queue");
-        let room = if self.buffered < self.limits.buffered { self.limits.buffered_per_queue } else { queue.buffer.len() };
+        let room =
+            if self.buffered < self.limits.buffered { self.limits.buffered_per_queue } else { queue.buffer.len() };
         match queue.buffer.insert(task, room) {
             Kept::Full => {
                 queue.has_more_at(node);

@@ -6,13 +6,13 @@ use proto::everstep::peer::v1 as peer;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout, Instant};
 
-use super::core::{Poll, PollerId, Reason};
 use super::offers::Outgoing;
 use super::service::Matching;
 use super::topology::{Call, Reply};
 use super::wire;
+use super::words::{Poll, PollerId, Reason};
 
-/// How often a waiting poller looks where the home is.
+/// How often a waiting poller looks where the home is, beside when homes are known to move.
 const LOOK: Duration = Duration::from_secs(1);
 /// Before another try, after the home was gone or unknown.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ impl Matching {
         let end = deadline + Duration::from_secs(60);
         while Instant::now() < end {
             match topology.home(&poll.queue) {
-                Some(home) if home == topology.this_node() => sleep(LOOK).await,
+                Some(home) if home == topology.this_node() => self.look_again().await,
                 Some(home) => self.wait_at(home, id, poll, deadline).await,
                 None => sleep(PAUSE).await,
             }
@@ -51,7 +51,7 @@ impl Matching {
         loop {
             tokio::select! {
                 _ = &mut call => break,
-                () = sleep(LOOK) => {
+                () = self.look_again() => {
                     if self.shared.topology.home(&poll.queue) != Some(home) {
                         break;
                     }
@@ -61,8 +61,16 @@ impl Matching {
         sleep(PAUSE).await;
     }
 
+    /// Waits until the home may have moved.
+    async fn look_again(&self) {
+        tokio::select! {
+            () = self.shared.moved.notified() => {}
+            () = sleep(LOOK) => {}
+        }
+    }
+
     async fn call_home(self, home: u64, id: PollerId, request: peer::PollTaskRequest, ended: oneshot::Receiver<()>) {
-        let mut call = self.shared.topology.call(home, Call::PollTask(request));
+        let mut call = self.shared.topology.call(home, Call::PollTask(Box::new(request)));
         let reply = tokio::select! {
             reply = &mut call => reply,
             _ = ended => {

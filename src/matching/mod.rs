@@ -9,7 +9,7 @@
 //!               home of the queue: Core: bounded buffer, priority ► fairness ► ready time
 //! ```
 //!
-//! [`core`] and what it is made of (`queue`, `buffer`, `meter`, `recent`, `sightings`) are synchronous and see no clock
+//! [`core`] and what it is made of (`queue`, `buffer`, `meter`, `recent`, `sightings`, `words`) are synchronous and see no clock
 //! but the times given to them. [`Matching`] is the shell around it: waiting, peers, deadlines.
 
 mod buffer;
@@ -29,10 +29,11 @@ mod tests;
 mod topology;
 mod types;
 mod wire;
+mod words;
 
 pub use describe::{PollerInfo, QueueInfo};
-pub use peer::{send, PeerService};
+pub use peer::{send, PeerService, MESSAGE_MOST};
 pub use query::{QueryAnswer, QueryError, QueryRequest};
 pub use service::{Handed, Matching, PollResult};
 pub use topology::{Call, ReadyBacklog, Reply, TaskSource, Topology};
-pub use types::{Exhausted, Limits, PollRequest, Reservation, Task, TaskKind, TaskKey};
+pub use types::{Exhausted, Limits, PollRequest, Reservation, Task, TaskKey, TaskKind};

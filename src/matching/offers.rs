@@ -10,11 +10,11 @@ use statemachine::QueueKey;
 use tokio::sync::mpsc;
 use tokio::time::{timeout, Instant};
 
-use super::core::{Offered, Reason};
 use super::service::{Matching, CALL_TIMEOUT};
 use super::topology::{Call, Reply};
 use super::types::Task;
 use super::wire;
+use super::words::{Offered, Reason};
 
 const BATCH: usize = 256;
 /// A home that was full is offered tasks again after this.
@@ -114,18 +114,21 @@ impl Matching {
         }
         let offered = self.call_offer(node, &tasks).await;
         let mut unpolled = Vec::new();
-        for ((task, _), offered) in tasks.into_iter().zip(offered.unwrap_or_default()) {
+        let mut moved = Vec::new();
+        for ((task, reason), offered) in tasks.into_iter().zip(offered.unwrap_or_default()) {
             match offered {
                 WireOffered::Full => self.shared.full.mark(&task),
                 WireOffered::Unpolled => unpolled.push(task),
-                WireOffered::Taken
-                | WireOffered::Kept
-                | WireOffered::Known
-                | WireOffered::Moved
-                | WireOffered::Unspecified => {}
+                WireOffered::Moved => moved.push((task, reason)),
+                WireOffered::Taken | WireOffered::Kept | WireOffered::Known | WireOffered::Unspecified => {}
             }
         }
         self.report_unpolled(unpolled);
+        // Where this node knows no better, the tasks are offered again from their table.
+        moved.retain(|(task, _)| self.shared.topology.home(&task.queue).is_some_and(|home| home != node));
+        for (task, reason) in moved {
+            self.offer_each(vec![task], reason);
+        }
     }
 
     /// Brings tasks to another node; one answer a task, `None` if it could not be asked.

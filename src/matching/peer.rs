@@ -6,14 +6,14 @@ use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::matching_client::MatchingClient;
 use proto::everstep::peer::v1::matching_server::Matching as MatchingRpc;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use super::core::{Delivery, Offered, Origin, Place, Poll, Reason};
 use super::describe::Detail;
 use super::service::{Matching, Registered};
 use super::topology::{Call, Reply};
 use super::wire;
+use super::words::{Delivery, Offered, Origin, Place, Poll, Reason};
+use crate::cluster::Peer;
 
 /// Tasks in one answer to a pull.
 const PULL_MOST: usize = 4096;
@@ -22,11 +22,11 @@ const POLL_MOST: Duration = Duration::from_secs(120);
 /// A query's answer may be as large as a client's message.
 pub const MESSAGE_MOST: usize = 16 << 20;
 
-/// One call over a channel to a node's peer port.
-pub async fn send(channel: Channel, call: Call) -> Result<Reply, Status> {
-    let mut client = MatchingClient::new(channel).max_decoding_message_size(MESSAGE_MOST);
+/// One call to a node's peer port.
+pub async fn send(peer: Peer, call: Call) -> Result<Reply, Status> {
+    let mut client = MatchingClient::new(peer).max_decoding_message_size(MESSAGE_MOST);
     Ok(match call {
-        Call::PollTask(request) => Reply::PollTask(Box::new(client.poll_task(request).await?.into_inner())),
+        Call::PollTask(request) => Reply::PollTask(Box::new(client.poll_task(*request).await?.into_inner())),
         Call::CancelPolls(request) => Reply::CancelPolls(client.cancel_polls(request).await?.into_inner()),
         Call::OfferTasks(request) => Reply::OfferTasks(client.offer_tasks(request).await?.into_inner()),
         Call::PullTasks(request) => Reply::PullTasks(client.pull_tasks(request).await?.into_inner()),
@@ -52,7 +52,10 @@ impl PeerService {
 
 #[tonic::async_trait]
 impl MatchingRpc for PeerService {
-    async fn poll_task(&self, request: Request<peer::PollTaskRequest>) -> Result<Response<peer::PollTaskResponse>, Status> {
+    async fn poll_task(
+        &self,
+        request: Request<peer::PollTaskRequest>,
+    ) -> Result<Response<peer::PollTaskResponse>, Status> {
         self.matching.poll_for_peer(request.into_inner()).await.map(Response::new)
     }
 

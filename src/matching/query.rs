@@ -11,10 +11,10 @@ use statemachine::QueueKey;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at, Instant};
 
-use super::core::{Offered, Place, Reason};
 use super::service::{Matching, CALL_TIMEOUT};
 use super::topology::{Call, Reply};
 use super::types::{span, Exhausted, Task};
+use super::words::{Offered, Place, Reason};
 
 /// What the worker sent.
 pub type QueryAnswer = RespondQueryTaskCompletedRequest;
@@ -127,13 +127,7 @@ impl Matching {
     }
 
     /// Offers the query to one queue until it is answered, nobody polls the sticky queue, or the time is up.
-    async fn query_at(
-        &self,
-        queue: &QueueKey,
-        task: &mut peer::QueryTask,
-        until: Instant,
-        asked: &mut Asked,
-    ) -> Tried {
+    async fn query_at(&self, queue: &QueueKey, task: &mut peer::QueryTask, until: Instant, asked: &mut Asked) -> Tried {
         task.deadline = self.now() + until.saturating_duration_since(Instant::now()).as_nanos() as i64;
         let task = Task::query(queue.clone(), task.clone(), self.now());
         let mut placed_at = None;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::buffer::Buffer;
-use super::core::{Origin, PollerId};
 use super::meter::{Bucket, Meter};
 use super::recent::Recent;
 use super::sightings::Sightings;
 use super::types::{span, Task, TaskKey};
+use super::words::{Origin, PollerId};
 
 /// Least time between two pulls from the same node, ns.
 const PULL_PAUSE: i64 = span::SECOND / 50;

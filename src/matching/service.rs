@@ -12,11 +12,12 @@ use tokio::sync::{oneshot, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, Delivery, Origin, Output, Place, Poll, Polled, PollerId, Reason};
+use super::core::Core;
 use super::offers::{FullQueues, Outboxes};
 use super::query::Queries;
 use super::topology::{Call, TaskSource, Topology};
 use super::types::{Exhausted, Limits, PollRequest, Reservation, Task};
+use super::words::{Delivery, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
 /// A poll that is reserved at its deadline waits so much longer for the proposal's answer.
 const RESERVED_GRACE: Duration = Duration::from_secs(5);
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) queries: Queries,
     clock: Clock,
     changed: Notify,
+    /// Homes moved.
+    pub(super) moved: Notify,
     pub(super) stopped: CancellationToken,
 }
 
@@ -49,6 +52,8 @@ pub(super) struct Inner {
     /// The polls that other nodes registered here: (node, its poll id).
     pub(super) registered: HashMap<(u64, u64), PollerId>,
     generation: u64,
+    /// Homes moved since the last tick.
+    moved: bool,
     /// What the ticker knows of the next wake.
     announced: Option<i64>,
 }
@@ -77,6 +82,7 @@ impl Matching {
             waiting: HashMap::new(),
             registered: HashMap::new(),
             generation: topology.generation(),
+            moved: false,
             announced: None,
         };
         let shared = Arc::new(Shared {
@@ -88,6 +94,7 @@ impl Matching {
             queries: Queries::new(limits.queries, clock.now() as u64),
             clock,
             changed: Notify::new(),
+            moved: Notify::new(),
             stopped: CancellationToken::new(),
         });
         let matching = Self { shared };
@@ -220,6 +227,9 @@ impl Matching {
         if inner.generation != generation {
             inner.generation = generation;
             inner.core.unsettle(now);
+            inner.moved = true;
+            self.shared.moved.notify_waiters();
+            self.shared.changed.notify_one();
         }
         let result = step(&mut inner, now);
         let pulls = inner.flush();
@@ -237,10 +247,13 @@ impl Matching {
     async fn run_ticks(self) {
         let mut next_tick = Instant::now() + TICK;
         loop {
-            let wake = self.with_inner(|inner, _| {
+            let (wake, moved) = self.with_inner(|inner, _| {
                 inner.announced = inner.core.next_wake();
-                inner.announced
+                (inner.announced, std::mem::take(&mut inner.moved))
             });
+            if moved {
+                next_tick = Instant::now();
+            }
             let wait = wake.map_or(TICK, |wake| Duration::from_nanos((wake - self.now()).max(0) as u64));
             tokio::select! {
                 () = self.shared.stopped.cancelled() => return,

@@ -19,7 +19,7 @@ pub trait Topology: Send + Sync + 'static {
     /// Differs from an earlier answer when a home may have moved since.
     fn generation(&self) -> u64;
 
-    /// One call to another node; with channels: `matching::send(channel, call)`. Dropping the future ends the call.
+    /// One call to another node; `matching::send` makes it. Dropping the future ends the call.
     fn call(&self, node: u64, call: Call) -> BoxFuture<'static, Result<Reply, tonic::Status>>;
 }
 
@@ -46,7 +46,7 @@ pub struct ReadyBacklog {
 /// A request between the matching of two nodes.
 #[derive(Debug, Clone)]
 pub enum Call {
-    PollTask(peer::PollTaskRequest),
+    PollTask(Box<peer::PollTaskRequest>),
     CancelPolls(peer::CancelPollsRequest),
     OfferTasks(peer::OfferTasksRequest),
     PullTasks(peer::PullTasksRequest),

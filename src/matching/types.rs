@@ -68,6 +68,14 @@ impl Task {
         }
     }
 
+    /// It waits for so long that it must have been read from the ready table, where there may be more.
+    pub(super) fn is_aged(&self, now: i64) -> bool {
+        match self.kind {
+            TaskKind::Query(_) => false,
+            TaskKind::Workflow | TaskKind::Activity => self.ready_time + span::SECOND <= now,
+        }
+    }
+
     pub fn key(&self) -> TaskKey {
         match &self.kind {
             TaskKind::Query(query) => TaskKey::Query { origin: query.origin_node, id: query.id },

@@ -4,8 +4,8 @@ use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::offer_tasks_response::Offered as WireOffered;
 use statemachine::{QueueKey, TaskType};
 
-use super::core::{Offered, Reason};
 use super::types::{Task, TaskKind};
+use super::words::{Offered, Reason};
 
 pub(super) fn queue(key: &QueueKey) -> peer::MatchingQueue {
     peer::MatchingQueue {

@@ -1,0 +1,358 @@
+//! The synchronous core, step by step.
+
+use statemachine::op;
+
+use super::support::{queue, sticky_queue, task, Bench, HERE};
+use crate::matching::types::{span, Exhausted, Limits};
+use crate::matching::words::{Offered, Origin, Place, Polled, Reason};
+
+fn small(buffered_per_queue: usize) -> Limits {
+    Limits { buffered_per_queue, low_water: 2, ..Limits::default() }
+}
+
+#[test]
+fn the_same_task_waits_once() {
+    let mut bench = Bench::new(Limits::default());
+    assert_eq!(bench.offer("a"), Offered::Kept);
+    assert_eq!(bench.offer("a"), Offered::Known);
+    assert_eq!(bench.poll("w").as_deref(), Some("a"));
+    assert_eq!(bench.poll("w"), None);
+}
+
+#[test]
+fn a_task_handed_out_is_known_for_two_seconds() {
+    let mut bench = Bench::new(Limits::default());
+    bench.offer("a");
+    assert_eq!(bench.poll("w").as_deref(), Some("a"));
+    bench.pass(1999);
+    assert_eq!(bench.offer("a"), Offered::Known);
+    bench.pass(1);
+    assert_eq!(bench.offer("a"), Offered::Kept);
+}
+
+#[test]
+fn another_attempt_is_another_task() {
+    let mut bench = Bench::new(Limits::default());
+    bench.offer("a");
+    let mut retry = task(&bench.queue, "a", 3, bench.now);
+    retry.task.attempt = 2;
+    assert_eq!(bench.offer_task(retry), Offered::Kept);
+}
+
+#[test]
+fn first_priority_then_time_of_readiness() {
+    let mut bench = Bench::new(Limits::default());
+    for (run, priority, ready) in [("late", 3, 30), ("low", 5, 1), ("early", 3, 10), ("high", 1, 99), ("tie", 3, 30)] {
+        assert_eq!(bench.offer_task(task(&queue("q"), run, priority, ready)), Offered::Kept);
+    }
+    let order: Vec<String> = (0..5).filter_map(|_| bench.poll("w")).collect();
+    assert_eq!(order, ["high", "early", "late", "tie", "low"]);
+}
+
+#[test]
+fn fairness_keys_share_by_weight() {
+    let mut bench = Bench::new(Limits::default());
+    for number in 0..60 {
+        for (key, weight) in [("heavy", 2.0), ("light", 1.0)] {
+            let task = task(&queue("q"), &format!("{key}{number}"), 3, number);
+            bench.offer_task(task.with_fairness(key.into(), weight));
+        }
+    }
+    let first: Vec<String> = (0..30).filter_map(|_| bench.poll("w")).collect();
+    let heavy = first.iter().filter(|run| run.starts_with("heavy")).count();
+    assert!((19..=21).contains(&heavy), "{heavy} of 30 are heavy");
+}
+
+#[test]
+fn pollers_are_served_in_their_order_those_of_this_node_first() {
+    let mut bench = Bench::new(Limits::default());
+    let far = bench.park("far", Origin::Remote);
+    let first = bench.park("first", Origin::Local);
+    let second = bench.park("second", Origin::Local);
+    for run in ["a", "b", "c"] {
+        assert_eq!(bench.offer(run), Offered::Taken);
+    }
+    let expected = [(first, "a"), (second, "b"), (far, "c")].map(|(poller, run)| (poller, run.to_owned()));
+    assert_eq!(bench.served(), expected);
+}
+
+#[test]
+fn a_poller_that_left_gets_nothing() {
+    let mut bench = Bench::new(Limits::default());
+    let gone = bench.park("gone", Origin::Local);
+    bench.core.leave(bench.now, gone);
+    assert_eq!(bench.offer("a"), Offered::Kept);
+    assert_eq!(bench.served(), []);
+}
+
+#[test]
+fn a_task_that_came_back_is_served_at_once() {
+    let mut bench = Bench::new(Limits::default());
+    bench.offer("a");
+    assert_eq!(bench.poll("gone").as_deref(), Some("a"));
+    assert_eq!(bench.give_back("a"), Offered::Kept);
+    assert_eq!(bench.poll("w").as_deref(), Some("a"));
+}
+
+#[test]
+fn elsewhere_a_task_meets_only_pollers_of_that_node() {
+    let mut bench = Bench::new(Limits::default());
+    bench.park("far", Origin::Remote);
+    let fresh = task(&bench.queue, "a", 3, 0);
+    let offered = bench.core.offer(bench.now, HERE, fresh.clone(), Reason::Ready, Place::Elsewhere);
+    assert_eq!(offered, Offered::Away(Box::new(fresh.clone())));
+    let near = bench.park("near", Origin::Local);
+    let offered = bench.core.offer(bench.now, HERE, fresh, Reason::Ready, Place::Elsewhere);
+    assert_eq!(offered, Offered::Taken);
+    assert_eq!(bench.served(), [(near, "a".to_owned())]);
+}
+
+#[test]
+fn a_full_buffer_pulls_when_it_runs_low() {
+    let mut bench = Bench::new(small(3));
+    for run in ["a", "b", "c"] {
+        assert_eq!(bench.offer(run), Offered::Kept);
+    }
+    assert_eq!(bench.offer("d"), Offered::Full);
+    bench.poll("w");
+    bench.served();
+    assert_eq!(bench.pulls, [], "two are left, which is enough");
+    bench.poll("w");
+    bench.served();
+    assert_eq!(bench.pulls, [(HERE, 3)]);
+    let pulled = ["b", "d", "e"].map(|run| task(&queue("q"), run, 3, bench.now)).to_vec();
+    bench.core.pulled(bench.now, HERE, &queue("q"), Some(pulled), 3);
+    bench.served();
+    let rest: Vec<String> = (0..4).filter_map(|_| bench.poll("w")).collect();
+    assert_eq!(rest, ["c", "d", "e"], "b was handed out a moment ago");
+    bench.pass(20);
+    bench.served();
+    assert_eq!(bench.pulls.len(), 2, "a full page means that there may be more");
+    bench.core.pulled(bench.now, HERE, &queue("q"), Some(Vec::new()), 3);
+    bench.pass(1000);
+    bench.served();
+    assert_eq!(bench.pulls.len(), 2);
+}
+
+#[test]
+fn an_old_task_tells_that_its_table_has_more() {
+    let mut bench = Bench::new(small(3));
+    bench.park("w", Origin::Local);
+    assert_eq!(bench.offer("fresh"), Offered::Taken);
+    assert_eq!(bench.served().len(), 1);
+    assert_eq!(bench.pulls, []);
+    bench.park("w", Origin::Local);
+    let old = task(&bench.queue, "old", 3, bench.now - span::SECOND);
+    assert_eq!(bench.offer_task(old), Offered::Taken);
+    assert_eq!(bench.served().len(), 1);
+    assert_eq!(bench.pulls, [(HERE, 3)]);
+}
+
+#[test]
+fn a_failed_pull_is_tried_again() {
+    let mut bench = Bench::new(small(1));
+    bench.offer("a");
+    bench.offer("b");
+    bench.poll("w");
+    bench.served();
+    bench.core.pulled(bench.now, HERE, &queue("q"), None, 1);
+    bench.pass(20);
+    bench.served();
+    assert_eq!(bench.pulls, [(HERE, 1), (HERE, 1)]);
+}
+
+#[test]
+fn a_full_buffer_makes_room_for_a_higher_priority() {
+    let mut bench = Bench::new(small(2));
+    for run in ["a", "b"] {
+        bench.offer(run);
+    }
+    assert_eq!(bench.offer_task(task(&queue("q"), "urgent", 1, 7)), Offered::Kept);
+    assert_eq!(bench.poll("w").as_deref(), Some("urgent"));
+    assert_eq!(bench.poll("w").as_deref(), Some("a"));
+    bench.served();
+    assert_eq!(bench.pulls.len(), 1, "b is to be read again");
+}
+
+#[test]
+fn pollers_are_bounded() {
+    let mut bench = Bench::new(Limits { pollers_per_queue: 1, ..Limits::default() });
+    bench.park("w", Origin::Local);
+    let poll = crate::matching::words::Poll {
+        queue: bench.queue.clone(),
+        origin: Origin::Local,
+        poller: super::support::poller("x"),
+        rate: None,
+    };
+    assert_eq!(bench.core.poll(bench.now, poll), Err(Exhausted::QueuePollers));
+}
+
+#[test]
+fn a_dispatch_rate_spreads_tasks_over_time() {
+    let mut bench = Bench::new(Limits::default());
+    for run in ["a", "b", "c", "d"] {
+        bench.offer(run);
+    }
+    let mut served = 0;
+    for number in 0..4 {
+        served +=
+            usize::from(matches!(bench.try_poll(&format!("w{number}"), Origin::Local, Some(2.0)), Polled::Task(_)));
+    }
+    assert_eq!(served, 2, "a second's worth at once");
+    bench.pass(499);
+    assert_eq!(bench.served().len(), 0);
+    bench.pass(1);
+    assert_eq!(bench.served().len(), 1);
+    bench.pass(500);
+    assert_eq!(bench.served().len(), 1);
+}
+
+#[test]
+fn a_rate_of_zero_stops_dispatch() {
+    let mut bench = Bench::new(Limits::default());
+    bench.try_poll("w", Origin::Local, Some(0.0));
+    assert_eq!(bench.offer("a"), Offered::Kept);
+    bench.pass(3_600_000);
+    assert_eq!(bench.served(), []);
+    bench.try_poll("x", Origin::Local, Some(100.0));
+    bench.pass(100);
+    assert_eq!(bench.served().len(), 1);
+}
+
+#[test]
+fn a_sticky_task_does_not_wait_where_nobody_polls() {
+    let mut bench = Bench::new(Limits::default());
+    bench.queue = sticky_queue("sticky");
+    let mut sticky = task(&bench.queue, "a", 3, 0);
+    sticky.sticky = true;
+    assert_eq!(bench.offer_task(sticky.clone()), Offered::Unpolled(Box::new(sticky.clone())));
+    let worker = bench.park("w", Origin::Remote);
+    bench.core.leave(bench.now, worker);
+    assert_eq!(bench.offer_task(sticky.clone()), Offered::Kept);
+    bench.pass(9_999);
+    assert_eq!(bench.offer_task(sticky.clone()), Offered::Known);
+    bench.pass(1);
+    assert_eq!(bench.offer_task(sticky.clone()), Offered::Unpolled(Box::new(sticky)));
+    assert_eq!(bench.poll("w"), None);
+}
+
+#[test]
+fn after_homes_moved_a_sticky_task_waits_for_its_worker_to_be_known() {
+    let mut bench = Bench::new(Limits::default());
+    bench.queue = sticky_queue("sticky");
+    let mut sticky = task(&bench.queue, "a", 3, 0);
+    sticky.sticky = true;
+    bench.core.unsettle(bench.now);
+    assert_eq!(bench.offer_task(sticky.clone()), Offered::Kept);
+    bench.pass(3_000);
+    assert_eq!(bench.offer_task(sticky.clone()), Offered::Unpolled(Box::new(sticky)));
+}
+
+#[test]
+fn a_worker_shut_down_polls_no_more() {
+    let mut bench = Bench::new(Limits::default());
+    let normal = bench.park("w", Origin::Local);
+    let other = bench.park("x", Origin::Local);
+    bench.queue = sticky_queue("sticky");
+    let sticky = bench.park("w", Origin::Remote);
+    bench.core.shut_down(bench.now, "ns", "sticky", "w-key");
+    assert_eq!(bench.served(), [(normal, "empty".to_owned()), (sticky, "empty".to_owned())]);
+    let mut waiting = task(&bench.queue, "a", 3, 0);
+    waiting.sticky = true;
+    assert!(matches!(bench.offer_task(waiting), Offered::Unpolled(_)), "its sticky queue is forgotten");
+    assert_eq!(bench.try_poll("w", Origin::Local, None), Polled::ShutDown);
+    bench.pass(30_000);
+    assert!(matches!(bench.try_poll("w", Origin::Local, None), Polled::Parked(_)));
+    bench.queue = queue("q");
+    assert_eq!(bench.offer("b"), Offered::Taken);
+    assert_eq!(bench.served(), [(other, "b".to_owned())]);
+}
+
+#[test]
+fn a_reservation_gets_its_task_or_waits_again() {
+    let mut bench = Bench::new(Limits::default());
+    let first = bench.park("first", Origin::Local);
+    let second = bench.park("second", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &queue("q")).expect("two wait");
+    assert_eq!(reserved.poller.identity, "first");
+    assert!(bench.core.is_reserved(first));
+    assert_eq!(bench.offer("a"), Offered::Taken);
+    assert_eq!(bench.served(), [(second, "a".to_owned())], "the reserved one is out");
+    assert_eq!(bench.offer("b"), Offered::Kept);
+    bench.core.release(bench.now, reserved.id);
+    assert_eq!(bench.served(), [(first, "b".to_owned())]);
+
+    let third = bench.park("third", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &queue("q")).expect("one waits");
+    let late = task(&queue("q"), "forwarded", 3, 0);
+    assert!(bench.core.deliver(bench.now, third, late).is_err(), "a reserved poller takes nothing else");
+    let answer = op::ReservationAnswer { id: reserved.id, ..Default::default() };
+    assert_eq!(bench.core.fulfil(bench.now, reserved.id, answer.clone()), Ok(()));
+    assert_eq!(bench.served(), [(third, format!("started {}", reserved.id))]);
+    assert!(bench.core.fulfil(bench.now, reserved.id, answer).is_err());
+}
+
+#[test]
+fn a_reserved_poller_may_leave() {
+    let mut bench = Bench::new(Limits::default());
+    let poller = bench.park("w", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &queue("q")).expect("one waits");
+    bench.core.leave(bench.now, poller);
+    bench.core.release(bench.now, reserved.id);
+    let answer = op::ReservationAnswer { id: reserved.id, ..Default::default() };
+    assert!(bench.core.fulfil(bench.now, reserved.id, answer).is_err());
+    assert_eq!(bench.offer("a"), Offered::Kept);
+}
+
+#[test]
+fn only_a_local_poller_of_a_queue_without_a_rate_is_reserved() {
+    let mut bench = Bench::new(Limits::default());
+    bench.park("far", Origin::Remote);
+    assert_eq!(bench.core.reserve(bench.now, &queue("q")), None);
+    bench.try_poll("limited", Origin::Local, Some(5.0));
+    assert_eq!(bench.core.reserve(bench.now, &queue("q")), None, "its dispatch is counted at home");
+}
+
+#[test]
+fn a_queue_that_moved_away_lets_go() {
+    let mut bench = Bench::new(Limits::default());
+    bench.offer("a");
+    bench.core.tick(bench.now, &|_| false);
+    assert_eq!(bench.poll("w"), None);
+    let far = bench.park("far", Origin::Remote);
+    bench.core.tick(bench.now, &|_| false);
+    assert_eq!(bench.served(), [(far, "moved".to_owned())]);
+    assert_eq!(bench.offer("a"), Offered::Taken, "it was not handed out before");
+}
+
+#[test]
+fn unused_queues_are_forgotten() {
+    let mut bench = Bench::new(Limits { queues: 1, ..Limits::default() });
+    assert_eq!(bench.offer("a"), Offered::Kept);
+    bench.poll("w");
+    let other = task(&queue("other"), "b", 3, 0);
+    assert_eq!(bench.offer_task(other.clone()), Offered::Full);
+    bench.pass(span::IDLE_QUEUE / span::SECOND * 1000);
+    bench.core.tick(bench.now, &|_| true);
+    assert_eq!(bench.offer_task(other), Offered::Kept);
+}
+
+#[test]
+fn a_queue_tells_who_polls_and_how_fast_it_moves() {
+    let mut bench = Bench::new(Limits::default());
+    for number in 0..60 {
+        bench.offer(&format!("{number}"));
+    }
+    for _ in 0..30 {
+        bench.poll("w");
+    }
+    let described = bench.core.describe(bench.now, &queue("q"));
+    assert_eq!((described.buffered, described.add_rate, described.dispatch_rate), (30, 2.0, 1.0));
+    assert_eq!(described.sightings.len(), 1);
+    assert!(bench.core.has_recent_poller(bench.now, &queue("q"), 1));
+    bench.pass(30_000);
+    assert!(!bench.core.has_recent_poller(bench.now, &queue("q"), span::STICKY_WINDOW));
+    assert_eq!(bench.core.describe(bench.now, &queue("q")).dispatch_rate, 0.0);
+    bench.pass(270_000);
+    assert_eq!(bench.core.describe(bench.now, &queue("q")).sightings, []);
+}

@@ -1,0 +1,86 @@
+//! What goes into the core and what comes out of it.
+
+use statemachine::{op, QueueKey};
+
+use super::sightings::Sighting;
+use super::types::Task;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PollerId(pub(super) u64);
+
+/// Whose poller it is: one that called this node, or one that another node registered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Local,
+    Remote,
+}
+
+/// Whether this node is the queue's home now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Home,
+    Elsewhere,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Poll {
+    pub(super) queue: QueueKey,
+    pub(super) origin: Origin,
+    pub(super) poller: op::Poller,
+    pub(super) rate: Option<f64>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Polled {
+    Task(Box<Task>),
+    Parked(PollerId),
+    /// Its worker was shut down.
+    ShutDown,
+}
+
+/// Why a task is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    Ready,
+    /// It was handed out and came back unstarted.
+    Returned,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Offered {
+    Taken,
+    Kept,
+    Known,
+    Full,
+    /// Nobody polls this sticky queue.
+    Unpolled(Box<Task>),
+    /// Nobody here takes it and this is not its home.
+    Away(Box<Task>),
+}
+
+/// What a poll ends with.
+#[derive(Debug, PartialEq)]
+pub(super) enum Delivery {
+    Task(Box<Task>),
+    Started(Box<op::ReservationAnswer>),
+    Empty,
+    /// This node is not the queue's home any more.
+    Moved,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Output {
+    Serve { poller: PollerId, delivery: Delivery },
+    Pull { queue: QueueKey, node: u64, max: usize },
+}
+
+/// What one node knows of a queue.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    pub(super) sightings: Vec<Sighting>,
+    pub(super) last_poll: Option<i64>,
+    pub(super) buffered: usize,
+    pub(super) oldest: Option<i64>,
+    pub(super) add_rate: f32,
+    pub(super) dispatch_rate: f32,
+}
