@@ -1,7 +1,7 @@
 //! What an op decides with: the transaction, the time, a source of ids and the limits in force.
 
 use crate::limits::Limits;
-use crate::{op, Txn};
+use crate::{op, QueueKey, Txn};
 
 /// One proposal being applied.
 pub struct Context<'a, 'b> {
@@ -29,6 +29,15 @@ impl<'a, 'b> Context<'a, 'b> {
             reserved: Vec::new(),
             ids: Ids::new(seed),
         }
+    }
+
+    /// Takes out a parked poller of this queue, if the proposal brought one.
+    pub fn take_reservation(&mut self, queue: &QueueKey) -> Option<op::Reservation> {
+        let at = self
+            .reservations
+            .iter()
+            .position(|held| held.task_type == queue.task_type as i32 && held.queue == queue.name)?;
+        Some(self.reservations.remove(at))
     }
 
     /// A new id in the form of a random UUID; the same on every replica.

@@ -8,11 +8,13 @@ use proto::temporal::api::history::v1::ActivityTaskScheduledEventAttributes;
 
 use super::options::{self, Timeouts};
 use super::{retry, start, texts, transitions, EagerTarget};
+use crate::op::ReservationAnswer;
+use crate::state::Activity;
 use crate::time::duration;
 use crate::workflow::commands::{missing_attributes, Refused};
 use crate::workflow::run::Extras;
 use crate::workflow::Run;
-use crate::{op, tables, Context, Fault};
+use crate::{op, tables, task_queue, Context, Fault};
 
 /// Returns the activity's first task if it is to be taken along by the worker that answers the workflow task.
 pub fn decide(
@@ -43,10 +45,25 @@ pub fn decide(
             Ok(Some(started))
         }
         None => {
-            transitions::make_ready(ctx, run, &mut activity);
+            offer(ctx, run, &mut activity, &scheduled);
             Ok(None)
         }
     }
+}
+
+/// Starts the activity for a parked poller that came with the proposal, or makes it ready for all.
+fn offer(
+    ctx: &mut Context<'_, '_>,
+    run: &Run,
+    activity: &mut Activity,
+    scheduled: &ActivityTaskScheduledEventAttributes,
+) {
+    let queue = task_queue::ready_key_of_activity(run, activity).queue;
+    let Some(held) = ctx.take_reservation(&queue) else { return transitions::make_ready(ctx, run, activity) };
+    let poller = held.poller.unwrap_or_default();
+    transitions::begin(ctx, run, activity, &poller.identity, &poller.request_id);
+    let started = start::answer(run, activity, scheduled);
+    ctx.reserved.push(ReservationAnswer { id: held.id, activity_task: Some(started), ..Default::default() });
 }
 
 /// The Scheduled event, with everything left out filled in, or what is wrong with the command.

@@ -2,9 +2,11 @@
 
 use proto::temporal::api::common::v1::Priority;
 
+use crate::op::ReservationAnswer;
+use crate::reject::Decided;
 use crate::state::{Activity, ReadyTask, WorkflowTask};
 use crate::tables::ReadyKey;
-use crate::workflow::Run;
+use crate::workflow::{task, Run};
 use crate::{Context, Effect, QueueKey, TaskType};
 
 /// The level a task has unless told otherwise; 1 goes first, 5 last.
@@ -34,12 +36,21 @@ pub fn ready_key_of_workflow_task(run: &Run, task: &WorkflowTask) -> ReadyKey {
     }
 }
 
-/// Makes a scheduled workflow task available, if there is one that is not yet.
-pub fn queue_workflow_task(ctx: &mut Context<'_, '_>, run: &mut Run) {
-    let Some(task) = run.row.task.as_mut().filter(|task| task.started_event_id == 0 && !task.queued) else { return };
-    task.queued = true;
-    let task = task.clone();
+/// Makes a scheduled workflow task available, if there is one that is not yet: to a parked poller that came with the
+/// proposal, or to all.
+pub fn queue_workflow_task(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
+    let waits = |task: &&WorkflowTask| task.started_event_id == 0 && !task.queued;
+    let Some(mut task) = run.row.task.as_ref().filter(waits).cloned() else { return Ok(()) };
     let key = ready_key_of_workflow_task(run, &task);
+    if let Some(held) = ctx.take_reservation(&key.queue) {
+        let poller = held.poller.unwrap_or_default();
+        task::start(ctx, run, &poller.request_id, &poller.identity)?;
+        let workflow_task = task::started_answer(run);
+        ctx.reserved.push(ReservationAnswer { id: held.id, workflow_task, ..Default::default() });
+        return Ok(());
+    }
+    task.queued = true;
+    run.row.task = Some(task.clone());
     let row = ReadyTask {
         workflow_id: run.row.workflow_id.clone(),
         stamp: task.stamp,
@@ -53,6 +64,7 @@ pub fn queue_workflow_task(ctx: &mut Context<'_, '_>, run: &mut Run) {
         namespace: run.row.namespace.clone(),
     };
     put(ctx, key, &row);
+    Ok(())
 }
 
 /// The ready row of an activity's present attempt.

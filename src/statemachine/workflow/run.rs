@@ -163,7 +163,7 @@ impl Run {
     /// Writes everything down: history, row, visibility, the task that became ready, effects.
     pub fn finish(mut self, ctx: &mut Context<'_, '_>) -> Decided<()> {
         close::enforce_history_limits(ctx, &mut self)?;
-        task_queue::queue_workflow_task(ctx, &mut self);
+        task_queue::queue_workflow_task(ctx, &mut self)?;
         self.cut_batch();
         let changed = !self.batches.is_empty();
         for batch in std::mem::take(&mut self.batches) {

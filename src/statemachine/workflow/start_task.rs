@@ -20,10 +20,6 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
         let answer = task::started_answer(&run).filter(|_| again);
         return answer.map(answer::Kind::WorkflowTaskStarted).ok_or_else(|| Reject::workflow_task_not_found().into());
     }
-    if !waiting.sticky {
-        // The worker on the normal queue gets the whole history and becomes the one to stick to.
-        run.row.sticky = None;
-    }
     task::start(ctx, &mut run, &poller.request_id, &poller.identity)?;
     let answer = task::started_answer(&run).ok_or_else(Reject::workflow_task_not_found)?;
     run.finish(ctx)?;

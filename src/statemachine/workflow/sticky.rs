@@ -3,7 +3,7 @@
 use super::{task, Run};
 use crate::op::{answer, Done, UnqueueTask};
 use crate::reject::Decided;
-use crate::{op, task_queue, Context, Fault, Reject};
+use crate::{op, Context, Fault, Reject};
 
 /// The worker has evicted the run from its cache: the next task goes to the normal queue.
 pub fn reset(ctx: &mut Context<'_, '_>, op: &op::ResetSticky) -> Decided<answer::Kind> {
@@ -34,7 +34,6 @@ pub fn unqueue(ctx: &mut Context<'_, '_>, op: &UnqueueTask) -> Decided<answer::K
         task.queue = normal;
         task.sticky = false;
     }
-    task_queue::queue_workflow_task(ctx, &mut run);
     run.finish(ctx)?;
     Ok(answer::Kind::Done(Done {}))
 }

@@ -151,6 +151,10 @@ pub fn first_task_deadline(run: &Run) -> DeadlineKey {
 pub fn start(ctx: &mut Context<'_, '_>, run: &mut Run, request_id: &str, identity: &str) -> Decided<()> {
     disarm(ctx, run);
     let Some(task) = run.row.task.clone() else { return Ok(()) };
+    if !task.sticky {
+        // A worker on the normal queue gets the whole history; it becomes the one to stick to when it says so.
+        run.row.sticky = None;
+    }
     let overtaken = task.r#type() == Type::Transient && task.scheduled_event_id != run.row.next_event_id;
     if overtaken {
         run.row.task_attempt = 1;

@@ -37,10 +37,12 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
         Err(Refused::Stop(stop)) => Err(stop),
         Err(Refused::Task { cause, message }) => {
             ctx.txn.roll_back_to(mark);
+            ctx.reserved.clear();
             refuse(ctx, before, request, cause, &message, false)
         }
         Err(Refused::Workflow { cause, message }) => {
             ctx.txn.roll_back_to(mark);
+            ctx.reserved.clear();
             refuse(ctx, before, request, cause, &message, true)
         }
     }
