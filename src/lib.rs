@@ -1,3 +1,4 @@
+pub mod api;
 pub mod cluster;
 pub mod config;
 pub mod effects;

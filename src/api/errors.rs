@@ -1,0 +1,152 @@
+//! The one map from refusals and failures to gRPC statuses. Clients tell errors apart by code and by the type of the
+//! first detail (SEMANTICS B32), which travel as a `google.rpc.Status` in `grpc-status-details-bin`.
+
+use bytes::Bytes;
+use prost::Message;
+use proto::temporal::api::enums::v1::{ResourceExhaustedCause as Cause, ResourceExhaustedScope as Scope};
+use proto::temporal::api::errordetails::v1::ResourceExhaustedFailure;
+use statemachine::reject::{code, Stop};
+use statemachine::{op, Fault, Reject};
+use tonic::{Code, Status};
+
+use crate::cluster::RouteError;
+use crate::matching::Exhausted;
+
+/// Temporal's system.maxServiceErrorMessageLength.
+const MESSAGE_BYTES_MAX: usize = 4000;
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The caller's fault, or a limit that the caller has met.
+    Reject(Reject),
+    /// This node's fault; another try may succeed.
+    Unavailable(String),
+    /// The caller's time is over. What was asked for may still happen.
+    DeadlineExceeded,
+    /// A bug: what another part answered does not fit the question.
+    Internal(&'static str),
+}
+
+impl From<Reject> for ApiError {
+    fn from(reject: Reject) -> Self {
+        Self::Reject(reject)
+    }
+}
+
+impl From<op::Reject> for ApiError {
+    fn from(reject: op::Reject) -> Self {
+        Self::Reject(Reject(Box::new(reject)))
+    }
+}
+
+impl From<RouteError> for ApiError {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::DiskFull => Self::Reject(exhausted(
+                Cause::PersistenceStorageLimit,
+                Scope::System,
+                "the disk of this shard's leader is full",
+            )),
+            RouteError::Unknown { .. } | RouteError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<Exhausted> for ApiError {
+    fn from(error: Exhausted) -> Self {
+        Self::Reject(exhausted(Cause::ConcurrentLimit, Scope::System, &error.to_string()))
+    }
+}
+
+impl From<Stop> for ApiError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Reject(reject) => Self::Reject(reject),
+            Stop::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+fn exhausted(cause: Cause, scope: Scope, message: &str) -> Reject {
+    let detail = ResourceExhaustedFailure { cause: cause as i32, scope: scope as i32 };
+    Reject::with_detail(code::RESOURCE_EXHAUSTED, message, &detail)
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        tracing::error!(%fault, "a read failed");
+        Self::Unavailable("shard unavailable, please backoff and retry".into())
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Reject(reject) => status_of(&reject.0),
+            ApiError::Unavailable(message) => Self::unavailable(shortened(&message)),
+            ApiError::DeadlineExceeded => Self::deadline_exceeded("context deadline exceeded"),
+            ApiError::Internal(what) => {
+                tracing::error!(what, "an answer does not fit its question");
+                Self::internal("something went wrong, please retry")
+            }
+        }
+    }
+}
+
+fn status_of(reject: &op::Reject) -> Status {
+    let code = Code::from_i32(reject.code);
+    let message = shortened(&reject.message);
+    let Some(detail) = &reject.detail else { return Status::new(code, message) };
+    let details =
+        proto::google::rpc::Status { code: reject.code, message: message.to_owned(), details: vec![detail.clone()] };
+    Status::with_details(code, message, Bytes::from(details.encode_to_vec()))
+}
+
+/// At most so much of a message as Temporal sends, cut between characters.
+fn shortened(message: &str) -> &str {
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return message;
+    }
+    let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
+    &message[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::google::rpc;
+    use proto::temporal::api::errordetails::v1 as details;
+
+    use super::*;
+
+    fn detail_types(status: &Status) -> Vec<String> {
+        let decoded = rpc::Status::decode(status.details()).expect("a status");
+        decoded.details.iter().map(|any| any.type_url.clone()).collect()
+    }
+
+    #[test]
+    fn a_reject_keeps_its_code_its_text_and_its_detail() {
+        let status = Status::from(ApiError::from(Reject::namespace_not_found("nowhere")));
+        assert_eq!(status.code(), Code::NotFound);
+        assert_eq!(status.message(), "Namespace nowhere is not found.");
+        let name = "type.googleapis.com/temporal.api.errordetails.v1.NamespaceNotFoundFailure";
+        assert_eq!(detail_types(&status), [name]);
+        let any = rpc::Status::decode(status.details()).expect("a status").details.remove(0);
+        let failure = details::NamespaceNotFoundFailure::decode(any.value.as_slice()).expect("the detail");
+        assert_eq!(failure.namespace, "nowhere");
+    }
+
+    #[test]
+    fn a_reject_without_detail_has_no_details() {
+        let status = Status::from(ApiError::from(Reject::invalid_argument("no")));
+        assert_eq!((status.code(), status.details().len()), (Code::InvalidArgument, 0));
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let status = Status::from(ApiError::from(Reject::invalid_argument("ä".repeat(3000) + "x")));
+        assert_eq!(status.message().len(), 4000);
+        let odd = "x".to_owned() + &"ä".repeat(3000);
+        assert_eq!(shortened(&odd).len(), 3999);
+    }
+}

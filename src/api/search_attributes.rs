@@ -1,0 +1,53 @@
+//! Search attributes of a start: checked as the core checks those of commands, and without those that have no value.
+
+use proto::temporal::api::common::v1::SearchAttributes;
+use statemachine::op::NamespaceFacts;
+use statemachine::visibility::attributes;
+use statemachine::workflow::evolve::is_null;
+use statemachine::Reject;
+
+/// Refuses what the namespace does not know or what does not fit its type, and notes each one's type in its metadata.
+pub fn prepare(sent: &mut Option<SearchAttributes>, namespace: &NamespaceFacts) -> Result<(), Reject> {
+    let Some(attributes) = sent.as_ref() else { return Ok(()) };
+    let mut checked = attributes::check(namespace, attributes).map_err(Reject::invalid_argument)?;
+    checked.indexed_fields.retain(|_, payload| !is_null(payload));
+    *sent = (!checked.indexed_fields.is_empty()).then_some(checked);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proto::temporal::api::common::v1::Payload;
+    use proto::temporal::api::enums::v1::IndexedValueType;
+
+    use super::*;
+
+    fn prepared(name: &str, encoding: &'static str, data: &'static str) -> Result<Option<SearchAttributes>, String> {
+        let metadata = [("encoding".to_owned(), Bytes::from_static(encoding.as_bytes()))].into();
+        let payload = Payload { metadata, data: Bytes::from_static(data.as_bytes()), ..Default::default() };
+        let namespace = NamespaceFacts {
+            name: "ns".into(),
+            search_attributes: [("Number".to_owned(), IndexedValueType::Int as i32)].into(),
+            ..Default::default()
+        };
+        let mut sent = Some(SearchAttributes { indexed_fields: [(name.to_owned(), payload)].into() });
+        prepare(&mut sent, &namespace).map_err(|reject| reject.message().to_owned())?;
+        Ok(sent)
+    }
+
+    #[test]
+    fn the_type_is_noted_and_null_is_dropped() {
+        let kept = prepared("Number", "json/plain", "7").expect("valid").expect("kept");
+        assert_eq!(kept.indexed_fields["Number"].metadata["type"], "Int");
+        assert_eq!(prepared("Number", "binary/null", ""), Ok(None));
+    }
+
+    #[test]
+    fn unknown_and_wrongly_typed_ones_are_refused() {
+        let unknown = "Namespace ns has no mapping defined for search attribute Nonesuch";
+        assert_eq!(prepared("Nonesuch", "json/plain", "7"), Err(unknown.into()));
+        let wrong = "invalid value for search attribute Number of type Int: seven";
+        assert_eq!(prepared("Number", "json/plain", "\"seven\""), Err(wrong.into()));
+    }
+}

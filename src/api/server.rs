@@ -1,0 +1,123 @@
+//! The gRPC server: services, HTTP/2 settings, start and graceful end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use proto::grpc::health::v1::health_server::HealthServer;
+use proto::temporal::api::operatorservice::v1::operator_service_server::OperatorServiceServer;
+use proto::temporal::api::workflowservice::v1::workflow_service_server::WorkflowServiceServer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_reflection::server::Builder as Reflection;
+
+use super::connections::accept;
+use super::envelope::EnvelopeLayer;
+use super::frontend::{ApiParts, Frontend};
+use super::health::HealthService;
+use super::operator_service::OperatorService;
+use super::workflow_service::WorkflowService;
+use crate::telemetry::requests::MetricsLayer;
+
+const CONNECTIONS_MAX: usize = 10_000;
+/// Calls of one connection at a time; an SDK keeps some dozens of polls open.
+const STREAMS_MAX: u32 = 1000;
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections are closed now and then, so that clients spread over nodes that came later. Longer than a long poll is
+/// the grace that calls have to end.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
+const CONNECTION_GRACE: Duration = Duration::from_secs(70);
+/// What a poll may answer: a page of history of 256 batches has no smaller bound than its events have.
+const ANSWER_BYTES_MAX: usize = 512 << 20;
+/// How often the beginning looks for the namespaces it waits for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Serves the API on `listener` until `shutdown` ends, then lets calls that run end, within the configured time.
+pub async fn serve(
+    parts: ApiParts,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let (serving, seen) = watch::channel(false);
+    let drain = parts.config.frontend.shutdown_drain;
+    let routes = routes(&parts, seen)?;
+    let stop = watch::Sender::new(false);
+    let mut stopped = stop.subscribe();
+    let server = Server::builder()
+        .layer(MetricsLayer)
+        .layer(EnvelopeLayer)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_connection_age(CONNECTION_AGE_MAX)
+        .max_connection_age_grace(CONNECTION_GRACE)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(accept(listener, CONNECTIONS_MAX), async move {
+            // The sender lives as long as this function.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
+    let ready = async {
+        until_ready(&parts).await;
+        serving.send_replace(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(server, shutdown, ready);
+    tokio::select! {
+        ended = &mut server => return ended.context("the API server ended"),
+        () = &mut ready => unreachable!("readiness is told once and then waits for ever"),
+        () = &mut shutdown => {}
+    }
+    serving.send_replace(false);
+    stop.send_replace(true);
+    // Parked polls answer empty, so that their connections can end.
+    parts.matching.stop();
+    match tokio::time::timeout(drain, server).await {
+        Ok(ended) => ended.context("the API server ended"),
+        Err(_) => {
+            tracing::info!("calls that did not end in time are dropped");
+            Ok(())
+        }
+    }
+}
+
+fn routes(parts: &ApiParts, serving: watch::Receiver<bool>) -> anyhow::Result<Routes> {
+    let message_bytes_max = parts.config.frontend.message_bytes_max;
+    let frontend = Arc::new(Frontend::new(parts.clone()));
+    let workflow = WorkflowServiceServer::new(WorkflowService::new(frontend.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(message_bytes_max)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let operator = OperatorServiceServer::new(OperatorService::new(frontend))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(message_bytes_max)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    let health = HealthServer::new(HealthService::new(serving)).accept_compressed(CompressionEncoding::Gzip);
+    let reflection = || Reflection::configure().register_encoded_file_descriptor_set(proto::PUBLIC_DESCRIPTORS);
+    let mut routes = Routes::builder();
+    routes
+        .add_service(workflow)
+        .add_service(operator)
+        .add_service(health)
+        .add_service(reflection().build_v1().context("the API's descriptors")?)
+        .add_service(reflection().build_v1alpha().context("the API's descriptors")?);
+    Ok(routes.routes())
+}
+
+/// Waits until the cluster exists and the namespaces it is to begin with can be used.
+async fn until_ready(parts: &ApiParts) {
+    while parts.router.cluster().is_none() {
+        tokio::time::sleep(LOOK).await;
+    }
+    for seed in &parts.config.bootstrap.namespaces {
+        while parts.namespaces.by_name(&seed.name).await.is_err() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}

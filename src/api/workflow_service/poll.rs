@@ -1,0 +1,213 @@
+//! Long polls of workers: a poll waits in matching for a task, starts it by an op, and answers with all that the worker
+//! needs. A task whose start is refused is somebody else's or gone: the poll goes on. A task that was not started when
+//! the client goes away is matched again.
+
+use std::time::Duration;
+
+use proto::temporal::api::enums::v1::TaskQueueKind;
+use proto::temporal::api::taskqueue::v1::TaskQueue;
+use proto::temporal::api::workflowservice::v1::{
+    PollActivityTaskQueueRequest, PollActivityTaskQueueResponse, PollWorkflowTaskQueueRequest,
+    PollWorkflowTaskQueueResponse,
+};
+use statemachine::op::op::Kind;
+use statemachine::op::{answer, Poller, StartTask};
+use statemachine::reject::code;
+use statemachine::{QueueKey, Reject, TaskType};
+use tokio::time::Instant;
+
+use super::assemble;
+use crate::api::call::Call;
+use crate::api::errors::ApiError;
+use crate::api::frontend::{Done, Frontend, Namespace};
+use crate::api::validate;
+use crate::cluster::Queries;
+use crate::matching::{Handed, PollRequest, PollResult, TaskKind};
+
+/// A poll must be able to wait so long (Temporal: common.MinLongPollTimeout).
+const TIME_MIN: Duration = Duration::from_secs(2);
+/// So long before the client's deadline it gets an empty answer (Temporal: returnEmptyTaskTimeBudget).
+const TIME_BUFFER: Duration = Duration::from_secs(1);
+/// For starting a task that came at the very end.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+pub async fn workflow_task_queue(
+    frontend: &Frontend,
+    mut call: Call<PollWorkflowTaskQueueRequest>,
+) -> Result<PollWorkflowTaskQueueResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let times = Times::of(&call, frontend.config.frontend.poll_timeout)?;
+    validate::length("Identity", &call.message.identity)?;
+    validate::task_queue(&mut call.message.task_queue)?;
+    #[expect(deprecated, reason = "older workers say their version so")]
+    let poller = Poller {
+        identity: call.message.identity.clone(),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        version: call.message.worker_version_capabilities.clone(),
+        deployment: call.message.deployment_options.clone(),
+        binary_checksum: call.message.binary_checksum.clone(),
+        worker_instance_key: call.message.worker_instance_key.clone(),
+    };
+    let queue = key(&namespace, TaskType::Workflow, call.message.task_queue.as_ref());
+    let request = PollRequest { queue, poller, max_tasks_per_second: None, deadline: times.poll };
+    loop {
+        let answered = match frontend.matching.poll(request.clone()).await? {
+            PollResult::Empty => return Ok(PollWorkflowTaskQueueResponse::default()),
+            PollResult::Started(answer) => match answer.workflow_task {
+                Some(started) => assemble_started(frontend, started, Queries::new(), None, times.start).await.map(Some),
+                None => Ok(None),
+            },
+            PollResult::Task(handed) => workflow_task(frontend, handed, &request.poller, times.start).await,
+        };
+        match settle(answered, times.poll).await? {
+            Some(response) => return Ok(response),
+            None => continue,
+        }
+    }
+}
+
+pub async fn activity_task_queue(
+    frontend: &Frontend,
+    mut call: Call<PollActivityTaskQueueRequest>,
+) -> Result<PollActivityTaskQueueResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let times = Times::of(&call, frontend.config.frontend.poll_timeout)?;
+    validate::length("Identity", &call.message.identity)?;
+    validate::task_queue(&mut call.message.task_queue)?;
+    #[expect(deprecated, reason = "older workers say their version so")]
+    let poller = Poller {
+        identity: call.message.identity.clone(),
+        request_id: uuid::Uuid::new_v4().to_string(),
+        version: call.message.worker_version_capabilities.clone(),
+        deployment: call.message.deployment_options.clone(),
+        binary_checksum: String::new(),
+        worker_instance_key: call.message.worker_instance_key.clone(),
+    };
+    let queue = key(&namespace, TaskType::Activity, call.message.task_queue.as_ref());
+    let rate = call.message.task_queue_metadata.as_ref().and_then(|metadata| metadata.max_tasks_per_second);
+    let request = PollRequest { queue, poller, max_tasks_per_second: rate, deadline: times.poll };
+    loop {
+        let answered = match frontend.matching.poll(request.clone()).await? {
+            PollResult::Empty => return Ok(PollActivityTaskQueueResponse::default()),
+            PollResult::Started(answer) => match answer.activity_task {
+                Some(started) => assemble::activity_task(frontend, started).map(Some),
+                None => Ok(None),
+            },
+            PollResult::Task(handed) => activity_task(frontend, handed, &request.poller, times.start).await,
+        };
+        match settle(answered, times.poll).await? {
+            Some(response) => return Ok(response),
+            None => continue,
+        }
+    }
+}
+
+/// The queue a poll is of. A sticky queue has a name of its own.
+fn key(namespace: &Namespace, task_type: TaskType, queue: Option<&TaskQueue>) -> QueueKey {
+    let name = queue.map(|queue| queue.name.clone()).unwrap_or_default();
+    debug_assert!(queue.is_some_and(|queue| queue.kind != TaskQueueKind::Unspecified as i32));
+    QueueKey { namespace_id: namespace.id.clone(), task_type, name }
+}
+
+/// How long a poll waits, and until when a task that it got may be started.
+struct Times {
+    poll: Instant,
+    start: Instant,
+}
+
+impl Times {
+    fn of<T>(call: &Call<T>, patience: Duration) -> Result<Self, Reject> {
+        let wait = match call.remaining() {
+            Some(remaining) if remaining < TIME_MIN => {
+                return Err(Reject::failed_precondition("Context timeout is too short."));
+            }
+            Some(remaining) => patience.min(remaining - TIME_BUFFER),
+            None => patience,
+        };
+        let poll = Instant::now() + wait;
+        let start = call.deadline.unwrap_or(poll + START_PATIENCE);
+        Ok(Self { poll, start })
+    }
+}
+
+/// What became of a task that was handed out: an answer, nothing (the poll goes on), or an error for the client.
+async fn settle<T>(answered: Result<Option<T>, ApiError>, deadline: Instant) -> Result<Option<T>, ApiError> {
+    match answered {
+        Ok(answer) => Ok(answer),
+        Err(ApiError::Reject(reject)) if reject.code() != code::RESOURCE_EXHAUSTED => {
+            tracing::debug!(message = reject.message(), "a task is gone; the poll goes on");
+            Ok(None)
+        }
+        // The shard has no leader for the moment. The task waits in its table, so waiting costs nothing.
+        Err(ApiError::Unavailable(why)) if Instant::now() < deadline => {
+            tracing::debug!(why, "a task could not be started; the poll goes on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn workflow_task(
+    frontend: &Frontend,
+    handed: Handed,
+    poller: &Poller,
+    deadline: Instant,
+) -> Result<Option<PollWorkflowTaskQueueResponse>, ApiError> {
+    if let TaskKind::Query(query) = &handed.kind {
+        let rows = match query.sticky {
+            true => None,
+            false => Some(frontend.read(&query.namespace_id, &query.workflow_id, deadline).await?),
+        };
+        let response = assemble::query_task(frontend, rows.as_ref(), query)?;
+        handed.done();
+        return Ok(Some(response));
+    }
+    let done = start(frontend, handed, poller, deadline).await?;
+    let answer::Kind::WorkflowTaskStarted(started) = done.answer else {
+        return Err(ApiError::Internal("a workflow task's start was answered by something else"));
+    };
+    let at = Some((done.shard, done.index));
+    assemble_started(frontend, started, done.queries, at, deadline).await.map(Some)
+}
+
+async fn activity_task(
+    frontend: &Frontend,
+    handed: Handed,
+    poller: &Poller,
+    deadline: Instant,
+) -> Result<Option<PollActivityTaskQueueResponse>, ApiError> {
+    let done = start(frontend, handed, poller, deadline).await?;
+    let answer::Kind::ActivityTaskStarted(started) = done.answer else {
+        return Err(ApiError::Internal("an activity's start was answered by something else"));
+    };
+    assemble::activity_task(frontend, started).map(Some)
+}
+
+/// Makes the task this poller's. Unless that was decided, the task goes back to matching.
+async fn start(frontend: &Frontend, handed: Handed, poller: &Poller, deadline: Instant) -> Result<Done, ApiError> {
+    let task = handed.task.clone();
+    let (namespace_id, workflow_id) = (task.namespace_id.clone(), task.workflow_id.clone());
+    let op = StartTask { task: Some(task), poller: Some(poller.clone()) };
+    let started = frontend.propose(&namespace_id, &workflow_id, Kind::StartTask(op), deadline).await;
+    if matches!(started, Ok(_) | Err(ApiError::Reject(_))) {
+        handed.done();
+    }
+    started
+}
+
+/// `at`: where the start was committed, if that is known.
+async fn assemble_started(
+    frontend: &Frontend,
+    started: statemachine::op::WorkflowTaskStarted,
+    queries: Queries,
+    at: Option<(u32, u64)>,
+    deadline: Instant,
+) -> Result<PollWorkflowTaskQueueResponse, ApiError> {
+    let rows = match (at, &started.task) {
+        (Some((shard, index)), _) => frontend.read_after(shard, index, deadline).await?,
+        (None, Some(task)) => frontend.read(&task.namespace_id, &task.workflow_id, deadline).await?,
+        (None, None) => return Err(ApiError::Internal("a started task without its name")),
+    };
+    assemble::workflow_task(frontend, &rows, started, queries)
+}

@@ -1,0 +1,107 @@
+//! Workers tell that they are there, and that they go.
+
+use bytes::Bytes;
+use proto::temporal::api::worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo};
+use proto::temporal::api::workflowservice::v1::{
+    DescribeWorkerRequest, DescribeWorkerResponse, ListWorkersRequest, ListWorkersResponse,
+    RecordWorkerHeartbeatRequest, RecordWorkerHeartbeatResponse, ShutdownWorkerRequest, ShutdownWorkerResponse,
+};
+use statemachine::reject::code;
+use statemachine::Reject;
+
+use crate::api::call::Call;
+use crate::api::errors::ApiError;
+use crate::api::frontend::Frontend;
+use crate::api::token::{bad_page_token, Kind, ListPage};
+use crate::api::validate;
+
+const LIST_PAGE_MAX: usize = 1000;
+
+/// Ends the worker's polls, so that it need not wait for them, and gives up its sticky queue.
+pub async fn shutdown(
+    frontend: &Frontend,
+    call: Call<ShutdownWorkerRequest>,
+) -> Result<ShutdownWorkerResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let ShutdownWorkerRequest { sticky_task_queue, worker_instance_key, worker_heartbeat, .. } = call.message;
+    frontend.workers.record(&namespace.id, worker_heartbeat.into_iter().collect());
+    let ended = if frontend.config.features.end_polls_on_shutdown { worker_instance_key.as_str() } else { "" };
+    frontend.matching.shutdown_worker(&namespace.id, &sticky_task_queue, ended).await;
+    Ok(ShutdownWorkerResponse {})
+}
+
+pub async fn record_heartbeat(
+    frontend: &Frontend,
+    call: Call<RecordWorkerHeartbeatRequest>,
+) -> Result<RecordWorkerHeartbeatResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    if frontend.config.features.worker_heartbeats {
+        let heartbeats = call.message.worker_heartbeat;
+        for heartbeat in &heartbeats {
+            validate::length("WorkerInstanceKey", &heartbeat.worker_instance_key)?;
+        }
+        frontend.workers.record(&namespace.id, heartbeats);
+    }
+    Ok(RecordWorkerHeartbeatResponse {})
+}
+
+pub async fn describe(
+    frontend: &Frontend,
+    call: Call<DescribeWorkerRequest>,
+) -> Result<DescribeWorkerResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let key = &call.message.worker_instance_key;
+    let found = frontend.workers.find(&namespace.id, key);
+    let found = found.ok_or_else(|| Reject::not_found(format!("Worker {key} not found")))?;
+    Ok(DescribeWorkerResponse { worker_info: Some(WorkerInfo { worker_heartbeat: Some(found) }) })
+}
+
+pub async fn list(frontend: &Frontend, call: Call<ListWorkersRequest>) -> Result<ListWorkersResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let ListWorkersRequest { page_size, next_page_token, query, .. } = call.message;
+    if !query.trim().is_empty() {
+        return Err(Reject::new(code::UNIMPLEMENTED, "ListWorkers takes no query in this server yet").into());
+    }
+    let tokens = frontend.tokens()?;
+    let after = match next_page_token.is_empty() {
+        true => ListPage::default(),
+        false => tokens.open(Kind::ListPage, &namespace.id, &next_page_token).map_err(bad_page_token)?,
+    };
+    let after = String::from_utf8_lossy(&after.after);
+    let size = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(LIST_PAGE_MAX).min(LIST_PAGE_MAX);
+    let found = frontend.workers.page(&namespace.id, &after, size);
+    let next_page_token = match found.last() {
+        Some(last) if found.len() == size => {
+            let after = Bytes::copy_from_slice(last.worker_instance_key.as_bytes());
+            tokens.seal(Kind::ListPage, &namespace.id, &ListPage { after })
+        }
+        _ => Bytes::new(),
+    };
+    let workers = found.iter().map(in_short).collect();
+    #[expect(deprecated, reason = "older clients read the long form")]
+    let response = ListWorkersResponse {
+        workers_info: found.into_iter().map(|heartbeat| WorkerInfo { worker_heartbeat: Some(heartbeat) }).collect(),
+        workers,
+        next_page_token,
+    };
+    Ok(response)
+}
+
+fn in_short(heartbeat: &WorkerHeartbeat) -> WorkerListInfo {
+    let host = heartbeat.host_info.clone().unwrap_or_default();
+    WorkerListInfo {
+        worker_instance_key: heartbeat.worker_instance_key.clone(),
+        worker_identity: heartbeat.worker_identity.clone(),
+        task_queue: heartbeat.task_queue.clone(),
+        deployment_version: heartbeat.deployment_version.clone(),
+        sdk_name: heartbeat.sdk_name.clone(),
+        sdk_version: heartbeat.sdk_version.clone(),
+        status: heartbeat.status,
+        start_time: heartbeat.start_time,
+        host_name: host.host_name,
+        worker_grouping_key: host.worker_grouping_key,
+        process_id: host.process_id,
+        plugins: heartbeat.plugins.clone(),
+        drivers: heartbeat.drivers.clone(),
+    }
+}
