@@ -42,6 +42,7 @@ pub(super) struct Shared {
     changed: Notify,
     /// Homes moved.
     pub(super) moved: Notify,
+    draining: CancellationToken,
     pub(super) stopped: CancellationToken,
 }
 
@@ -85,6 +86,7 @@ impl Matching {
             moved: false,
             announced: None,
         };
+        let stopped = CancellationToken::new();
         let shared = Arc::new(Shared {
             topology,
             source: OnceLock::new(),
@@ -95,7 +97,8 @@ impl Matching {
             clock,
             changed: Notify::new(),
             moved: Notify::new(),
-            stopped: CancellationToken::new(),
+            draining: stopped.child_token(),
+            stopped,
         });
         let matching = Self { shared };
         tokio::spawn(matching.clone().run_ticks());
@@ -109,7 +112,13 @@ impl Matching {
         }
     }
 
-    /// Parked polls end empty and the loops end.
+    /// This node is about to leave: its clients' polls end empty, now and from now on. The rest goes on, for this node
+    /// may lead shards and be home of queues a little longer.
+    pub fn drain(&self) {
+        self.shared.draining.cancel();
+    }
+
+    /// Ends the loops, and the polls with them.
     pub fn stop(&self) {
         self.shared.stopped.cancel();
     }
@@ -314,11 +323,13 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) async fn wait(&mut self, deadline: Instant) -> Delivery {
         let mut until = deadline;
+        let shared = self.matching.shared.clone();
+        let ending = if self.peer.is_none() { &shared.draining } else { &shared.stopped };
         loop {
             tokio::select! {
                 biased;
                 delivery = &mut self.receiver => return delivery.expect("the core ends no poll without an answer"),
-                () = self.matching.shared.stopped.cancelled() => return Delivery::Empty,
+                () = ending.cancelled() => return Delivery::Empty,
                 () = tokio::time::sleep_until(until) => {
                     let reserved = self.matching.with_inner(|inner, _| inner.core.is_reserved(self.id));
                     if !reserved || until > deadline {

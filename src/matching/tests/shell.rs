@@ -311,6 +311,19 @@ async fn a_worker_shut_down_ends_its_polls_everywhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_about_to_leave_ends_its_polls_but_still_brings_its_tasks() {
+    let cluster = cluster(Limits::default());
+    let third = cluster.nodes[2].clone();
+    let polling = tokio::spawn(async move { take(&third, &queue("q"), "w", 60).await });
+    moment().await;
+    cluster.nodes[2].drain();
+    assert_eq!(polling.await.expect("no panic"), None);
+    assert_eq!(take(&cluster.nodes[2], &queue("q"), "w", 60).await, None);
+    cluster.nodes[2].offer(vec![task(&queue("q"), "a", 3, 1)]);
+    assert_eq!(take(&cluster.nodes[1], &queue("q"), "w", 1).await.as_deref(), Some("a"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_node_that_offers_a_sticky_task_hears_that_nobody_polls() {
     let cluster = cluster(Limits::default());
     sleep(Duration::from_secs(4)).await;
