@@ -1,0 +1,43 @@
+//! Real processes: three nodes of `everstep dev` on this machine, killed while clients start and signal workflows.
+//!
+//! ```text
+//!   load (clients) ──► start, signal 1..n, "done" ─┐
+//!   worker (raw gRPC) ◄── tasks                    ├─► everstep dev --nodes 3 ◄── kill -9 of a leader every 10 s
+//!   verify ──► every node's own API ◄── histories ─┘
+//! ```
+//! What must hold: nothing acknowledged is missing, nothing is doubled, histories are contiguous and the same from every
+//! node, every workflow completes. `EVERSTEP_CHAOS_SECONDS` sets how long to go on (default 30; before a release 300).
+
+mod calls;
+mod dev;
+mod load;
+mod verify;
+mod worker;
+
+use std::time::{Duration, Instant};
+
+const KILL_EVERY: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_leaders_lose_and_double_nothing() {
+    let seconds = std::env::var("EVERSTEP_CHAOS_SECONDS").map_or(30, |text| text.parse().expect("a number of seconds"));
+    let mut cluster = dev::Cluster::start().await;
+    let worker = worker::Worker::start(cluster.address());
+    let load = load::Load::start(cluster.address());
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        tokio::time::sleep(KILL_EVERY).await;
+        cluster.await_all_up().await;
+        cluster.kill_busiest().await;
+    }
+
+    let records = load.stop().await;
+    cluster.await_all_up().await;
+    let faults = verify::all(&records, &cluster).await;
+    worker.stop();
+    let signals: usize = records.iter().map(|record| record.signals.len()).sum();
+    println!("{} workflows, {signals} signals acknowledged, {} kills", records.len(), cluster.kills());
+    assert!(records.len() > 5 && cluster.kills() > 0, "too little happened to show anything");
+    assert!(faults.is_empty(), "{} faults:\n{}\n{}", faults.len(), faults.join("\n"), cluster.last_log_lines());
+}
