@@ -1,9 +1,12 @@
 pub mod api;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod effects;
 pub mod matching;
+pub mod node;
 pub mod raft;
 pub mod reads;
 pub mod storage;
 pub mod telemetry;
+pub mod web;

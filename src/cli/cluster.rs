@@ -136,7 +136,13 @@ fn to_table(status: &ClusterStatusResponse) -> String {
         let leader = if shard.leader == 0 { "none".into() } else { shard.leader.to_string() };
         shards.push(vec![name, leader, shard.term.to_string(), shard.committed.to_string(), replicas(shard)]);
     }
-    format!("Cluster {}, as node {} sees it\n\n{}\n{}", status.cluster_id, status.answered_by, table(&nodes), table(&shards))
+    format!(
+        "Cluster {}, as node {} sees it\n\n{}\n{}",
+        status.cluster_id,
+        status.answered_by,
+        table(&nodes),
+        table(&shards)
+    )
 }
 
 fn node_state(node: &NodeStatus) -> &'static str {

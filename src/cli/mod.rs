@@ -126,7 +126,9 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
-        for line in ["everstep server", "everstep dev --nodes 0", "everstep dev --search-attribute A=B", "everstep nothing"] {
+        for line in
+            ["everstep server", "everstep dev --nodes 0", "everstep dev --search-attribute A=B", "everstep nothing"]
+        {
             assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
     }

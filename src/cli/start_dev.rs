@@ -8,7 +8,9 @@ use super::dev::{self, FrontPorts, Plan};
 use super::options;
 use crate::config::Config;
 
+/// As in Temporal's program, the last of a repeated flag counts.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(super) struct Args {
     /// Port of the gRPC API.
     #[arg(long, short = 'p', default_value_t = 7233)]

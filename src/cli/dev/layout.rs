@@ -237,8 +237,7 @@ mod tests {
 
     fn plan(nodes: u64, directory: Option<PathBuf>) -> Plan {
         let ip = Ipv4Addr::LOCALHOST.into();
-        let ports =
-            FrontPorts { ip, web_ip: ip, api: 1, web: Some(2), http: Some(3), admin: None, metrics: None };
+        let ports = FrontPorts { ip, web_ip: ip, api: 1, web: Some(2), http: Some(3), admin: None, metrics: None };
         Plan { nodes, directory, ports, config: Config::default(), restart: true, warnings: Vec::new() }
     }
 

@@ -36,7 +36,12 @@ async fn is_serving(address: SocketAddr) -> bool {
 pub(super) fn announce(layout: &Layout, state: &State, started: Instant) {
     let fate = if layout.is_temporary() { " (thrown away at exit)" } else { "" };
     let plural = if state.nodes.len() == 1 { "" } else { "s" };
-    println!("Everstep {}: {} node{plural}, data in {}{fate}", env!("CARGO_PKG_VERSION"), state.nodes.len(), layout.root.display());
+    println!(
+        "Everstep {}: {} node{plural}, data in {}{fate}",
+        env!("CARGO_PKG_VERSION"),
+        state.nodes.len(),
+        layout.root.display()
+    );
     println!("Server:   {}", state.address);
     if let Some(web) = state.web {
         println!("UI:       http://{web}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -99,11 +99,13 @@ impl Keeper {
         let mut was_ready = false;
         loop {
             let mut child = self.spawn()?;
+            // Held here: waiting for a child closes what it still holds.
+            let lifeline = child.stdin.take();
             let life = self.fleet.started(id, child.id(), restarts);
             let health = tokio::spawn(watch_health(Arc::clone(&self.fleet), id, life.clone()));
             let status = tokio::select! {
                 status = child.wait() => status,
-                () = self.stop.cancelled() => stop_child(id, &mut child).await,
+                () = self.stop.cancelled() => stop_child(id, lifeline, &mut child).await,
             };
             health.abort();
             was_ready |= health.await.is_ok();
@@ -155,8 +157,8 @@ async fn watch_health(fleet: Arc<Fleet>, id: u64, life: CancellationToken) {
 }
 
 /// The end of its standard input tells a node to stop; one that does not is killed.
-async fn stop_child(id: u64, child: &mut Child) -> std::io::Result<ExitStatus> {
-    drop(child.stdin.take());
+async fn stop_child(id: u64, lifeline: Option<ChildStdin>, child: &mut Child) -> std::io::Result<ExitStatus> {
+    drop(lifeline);
     match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
         Ok(status) => status,
         Err(_) => {
