@@ -81,8 +81,9 @@ fn config(run: &state::Run) -> WorkflowExecutionConfig {
 fn info(run: &state::Run) -> WorkflowExecutionInfo {
     let closed = run.close_time != 0;
     let parent = run.parent.as_ref();
+    let execution = WorkflowExecution { workflow_id: run.workflow_id.clone(), run_id: run.run_id.clone() };
     WorkflowExecutionInfo {
-        execution: Some(WorkflowExecution { workflow_id: run.workflow_id.clone(), run_id: run.run_id.clone() }),
+        execution: Some(execution.clone()),
         r#type: Some(WorkflowType { name: run.workflow_type.clone() }),
         start_time: Some(timestamp(run.start_time)),
         close_time: timestamp_if_set(run.close_time),
@@ -100,7 +101,8 @@ fn info(run: &state::Run) -> WorkflowExecutionInfo {
         history_size_bytes: run.history_size,
         most_recent_worker_version_stamp: run.worker_version.clone(),
         execution_duration: closed.then(|| duration(run.close_time - run.execution_time)),
-        root_execution: run.root.clone(),
+        // Only children have another root than themselves.
+        root_execution: Some(run.root.clone().unwrap_or(execution)),
         first_run_id: run.first_run_id.clone(),
         versioning_info: run.versioning.clone(),
         worker_deployment_name: run.worker_deployment_name.clone(),

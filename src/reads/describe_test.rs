@@ -91,6 +91,7 @@ fn a_minimal_run() {
     let answer = described(&run("w", 1), &[], 0);
     let info = answer.workflow_execution_info.expect("info");
     assert_eq!((info.history_length, info.close_time), (5, None));
+    assert_eq!(info.root_execution, info.execution);
     assert!(info.memo.is_some() && info.search_attributes.is_some() && info.auto_reset_points.is_some());
     let config = answer.execution_config.expect("config");
     assert_eq!((config.workflow_execution_timeout, config.workflow_run_timeout), (None, None));

@@ -222,6 +222,7 @@ impl Merge<'_> {
     /// The record as a list shows it: without attributes that the namespace no longer has, totals once it is closed.
     fn shown(&self, mut info: WorkflowExecutionInfo) -> WorkflowExecutionInfo {
         info.memo.get_or_insert_with(Memo::default);
+        info.root_execution = info.root_execution.or_else(|| info.execution.clone());
         let attributes = info.search_attributes.get_or_insert_with(Default::default);
         attributes.indexed_fields.retain(|name, payload| {
             let custom = || custom_kind(&self.namespace.search_attributes, name);

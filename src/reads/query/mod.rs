@@ -14,6 +14,8 @@ pub mod literal;
 mod parser;
 mod record;
 #[cfg(test)]
+mod refused_test;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use proto::temporal::api::common::v1::WorkflowExecution;
 use proto::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use statemachine::time::{nanos_of, nanos_of_timestamp};
 
@@ -39,11 +40,16 @@ impl<'i> Record<'i> {
             System::RunId => text(&info.execution.as_ref()?.run_id),
             System::ParentWorkflowId => text(&info.parent_execution.as_ref()?.workflow_id),
             System::ParentRunId => text(&info.parent_execution.as_ref()?.run_id),
-            System::RootWorkflowId => text(&info.root_execution.as_ref()?.workflow_id),
-            System::RootRunId => text(&info.root_execution.as_ref()?.run_id),
+            System::RootWorkflowId => text(&self.root()?.workflow_id),
+            System::RootRunId => text(&self.root()?.run_id),
             System::TaskQueue => text(&info.task_queue),
             System::WorkflowType => text(&info.r#type.as_ref()?.name),
         }
+    }
+
+    /// A run that is nobody's child is its own root.
+    fn root(&self) -> Option<&'i WorkflowExecution> {
+        self.0.root_execution.as_ref().or(self.0.execution.as_ref())
     }
 
     /// Totals exist once the run is closed.
