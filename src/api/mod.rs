@@ -23,8 +23,10 @@ mod server;
 mod token;
 mod validate;
 mod versions;
+mod web_backend;
 mod worker_registry;
 mod workflow_service;
 
 pub use frontend::ApiParts;
 pub use server::serve;
+pub use web_backend::web_backend;

@@ -1,6 +1,5 @@
 //! The gRPC server: services, HTTP/2 settings, start and graceful end.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use proto::temporal::api::operatorservice::v1::operator_service_server::Operator
 use proto::temporal::api::workflowservice::v1::workflow_service_server::WorkflowServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -38,17 +38,16 @@ const ANSWER_BYTES_MAX: usize = 512 << 20;
 /// How often the beginning looks for the namespaces it waits for.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Serves the API on `listener` until `shutdown` ends, then lets calls that run end, within the configured time.
+/// Serves the API on `listener` until `stop`, then lets calls that run end, within the configured time. Health is told
+/// by `serving`, once the namespaces that the cluster begins with can be used.
 pub async fn serve(
     parts: ApiParts,
     listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send,
+    serving: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (serving, seen) = watch::channel(false);
-    let drain = parts.config.frontend.shutdown_drain;
+    let (healthy, seen) = watch::channel(false);
     let routes = routes(&parts, seen)?;
-    let stop = watch::Sender::new(false);
-    let mut stopped = stop.subscribe();
     let server = Server::builder()
         .layer(MetricsLayer)
         .layer(EnvelopeLayer)
@@ -59,30 +58,30 @@ pub async fn serve(
         .max_connection_age(CONNECTION_AGE_MAX)
         .max_connection_age_grace(CONNECTION_GRACE)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(accept(listener, CONNECTIONS_MAX), async move {
-            // The sender lives as long as this function.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
-    let ready = async {
-        until_ready(&parts).await;
-        serving.send_replace(true);
-        std::future::pending::<()>().await;
+        .serve_with_incoming_shutdown(accept(listener, CONNECTIONS_MAX), stop.clone().cancelled_owned());
+    let drained = async {
+        stop.cancelled().await;
+        tokio::time::sleep(parts.config.frontend.shutdown_drain).await;
     };
-    tokio::pin!(server, shutdown, ready);
     tokio::select! {
-        ended = &mut server => return ended.context("the API server ended"),
-        () = &mut ready => unreachable!("readiness is told once and then waits for ever"),
-        () = &mut shutdown => {}
-    }
-    serving.send_replace(false);
-    stop.send_replace(true);
-    // Parked polls answer empty, so that their connections can end.
-    parts.matching.stop();
-    match tokio::time::timeout(drain, server).await {
-        Ok(ended) => ended.context("the API server ended"),
-        Err(_) => {
+        ended = server => ended.context("the API server ended"),
+        () = tell_health(&parts, serving, &healthy) => unreachable!("health is told for ever"),
+        () = drained => {
             tracing::info!("calls that did not end in time are dropped");
             Ok(())
+        }
+    }
+}
+
+/// Healthy is a node that serves, of a cluster whose first namespaces can be used.
+async fn tell_health(parts: &ApiParts, mut serving: watch::Receiver<bool>, healthy: &watch::Sender<bool>) {
+    until_ready(parts).await;
+    loop {
+        let now = *serving.borrow_and_update();
+        healthy.send_replace(now);
+        if serving.changed().await.is_err() {
+            healthy.send_replace(false);
+            return std::future::pending().await;
         }
     }
 }

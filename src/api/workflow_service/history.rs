@@ -54,7 +54,13 @@ pub async fn get(
             // What happened before the watch began is seen by the read that follows.
             None => watch = Some(frontend.watchers.watch(&run_id)),
             Some(watch) => {
-                if timeout_at(end, watch.changed()).await.is_err() || Instant::now() >= end {
+                let draining = frontend.router.draining();
+                let over = tokio::select! {
+                    waited = timeout_at(end, watch.changed()) => waited.is_err() || Instant::now() >= end,
+                    // The client asks again, and reaches a node that stays.
+                    () = draining.wait() => true,
+                };
+                if over {
                     return page(frontend, &namespace.id, History::default(), Some(token));
                 }
             }

@@ -28,6 +28,8 @@ use crate::matching::{Handed, PollRequest, PollResult, TaskKind};
 const TIME_MIN: Duration = Duration::from_secs(2);
 /// So long before the client's deadline it gets an empty answer (Temporal: returnEmptyTaskTimeBudget).
 const TIME_BUFFER: Duration = Duration::from_secs(1);
+/// Between the polls of one worker at a node that is about to leave.
+const DRAINING_PAUSE: Duration = Duration::from_millis(200);
 /// For starting a task that came at the very end.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,9 +52,10 @@ pub async fn workflow_task_queue(
     };
     let queue = key(&namespace, TaskType::Workflow, call.message.task_queue.as_ref());
     let request = PollRequest { queue, poller, max_tasks_per_second: None, deadline: times.poll };
+    let begun = Instant::now();
     loop {
         let answered = match frontend.matching.poll(request.clone()).await? {
-            PollResult::Empty => return Ok(PollWorkflowTaskQueueResponse::default()),
+            PollResult::Empty => return Ok(empty(frontend, begun).await),
             PollResult::Started(answer) => match answer.workflow_task {
                 Some(started) => assemble_started(frontend, started, Queries::new(), None, times.start).await.map(Some),
                 None => Ok(None),
@@ -86,9 +89,10 @@ pub async fn activity_task_queue(
     let queue = key(&namespace, TaskType::Activity, call.message.task_queue.as_ref());
     let rate = call.message.task_queue_metadata.as_ref().and_then(|metadata| metadata.max_tasks_per_second);
     let request = PollRequest { queue, poller, max_tasks_per_second: rate, deadline: times.poll };
+    let begun = Instant::now();
     loop {
         let answered = match frontend.matching.poll(request.clone()).await? {
-            PollResult::Empty => return Ok(PollActivityTaskQueueResponse::default()),
+            PollResult::Empty => return Ok(empty(frontend, begun).await),
             PollResult::Started(answer) => match answer.activity_task {
                 Some(started) => assemble::activity_task(frontend, started).map(Some),
                 None => Ok(None),
@@ -100,6 +104,15 @@ pub async fn activity_task_queue(
             None => continue,
         }
     }
+}
+
+/// Nothing came. While this node drains, polls end at once: workers that come back over the same connection wait a
+/// little, rather than ask again and again.
+async fn empty<T: Default>(frontend: &Frontend, begun: Instant) -> T {
+    if frontend.router.draining().is_set() && begun.elapsed() < DRAINING_PAUSE {
+        tokio::time::sleep(DRAINING_PAUSE).await;
+    }
+    T::default()
 }
 
 /// The queue a poll is of. A sticky queue has a name of its own.
