@@ -41,6 +41,8 @@ struct Job {
 
 /// Hands batches to the shard's apply thread, which ends when this is dropped.
 pub struct Applier {
+    shard: u32,
+    sink: Arc<dyn EffectSink>,
     jobs: mpsc::UnboundedSender<Job>,
     applied: watch::Sender<Option<LogId>>,
 }
@@ -59,6 +61,7 @@ impl Applier {
         let (applied, watcher) = watch::channel(context.store.progress().applied);
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
         let publish = applied.clone();
+        let (shard, sink) = (context.shard, context.sink.clone());
         std::thread::Builder::new()
             .name(format!("apply-{}", context.shard))
             .spawn(move || {
@@ -68,7 +71,7 @@ impl Applier {
                 }
             })
             .map_err(|error| StoreError::io("starting an apply thread", error))?;
-        Ok((Self { jobs, applied }, watcher))
+        Ok((Self { shard, sink, jobs, applied }, watcher))
     }
 
     pub async fn apply(&self, batch: Batch) -> io::Result<()> {
@@ -78,8 +81,9 @@ impl Applier {
         finished.await.map_err(|_| gone())?
     }
 
-    /// A snapshot replaced the rows.
+    /// A snapshot replaced the rows: everything may have changed.
     pub fn installed(&self, applied: Option<LogId>) {
+        self.sink.applied(self.shard, false, vec![Effect::ClusterChanged]);
         self.applied.send_replace(applied);
     }
 }
@@ -113,12 +117,13 @@ impl Context {
             tracing::error!(shard = self.shard, index = last.index, %error, "cannot write; the shard stops here");
             return Err(error.into());
         }
+        // In this order: whoever waited for the entry finds caches and watchers already told.
+        if !results.effects.is_empty() {
+            self.sink.applied(self.shard, self.is_leader.load(Ordering::Relaxed), results.effects);
+        }
         publish.send_replace(Some(last));
         for (responder, response) in results.answers {
             responder.send(response);
-        }
-        if !results.effects.is_empty() {
-            self.sink.applied(self.shard, self.is_leader.load(Ordering::Relaxed), results.effects);
         }
         metrics::histogram!(metric::APPLY_SECONDS).record(started.elapsed().as_secs_f64());
         metrics::histogram!(metric::APPLY_BATCH_ENTRIES).record(count as f64);

@@ -205,7 +205,7 @@ fn openraft_config(config: &RaftConfig) -> Result<openraft::Config, OpenError> {
         replication_lag_threshold: config.lag_entries_max,
         snapshot_policy: openraft::SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: config.log_entries_kept,
-        purge_batch_size: 1024,
+        purge_batch_size: config.log_entries_kept.clamp(1, 1024),
         // Heartbeats that replication has just made superfluous are not sent.
         heartbeat_min_interval: Some(heartbeat / 2),
         enable_pre_vote: Some(true),

@@ -43,10 +43,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok((progress.applied.map(codec::log_id_from_store), membership))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
     where
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
+        let mut entries = entries.fuse();
         while let Some(first) = entries.next().await {
             let mut batch = Batch::default();
             batch.push(first?);

@@ -40,7 +40,9 @@ pub use status::{FollowerStatus, GroupStatus};
 
 /// Where the effects of applied entries go. Called on the shard's apply thread: implementations must only hand over.
 pub trait EffectSink: Send + Sync + 'static {
-    /// Effects of entries applied on this node, in log order. `is_leader` is a hint: this node believed it led then.
+    /// Effects of entries applied on this node, in log order, once their rows can be read and before anyone who waits
+    /// for those entries is told. `is_leader` is a hint: this node believed it led then. After a snapshot replaced a
+    /// shard's rows it is a lone `ClusterChanged`.
     fn applied(&self, shard: u32, is_leader: bool, effects: Vec<Effect>);
 
     /// `Some(term)`: this node leads the shard in that term and has applied every entry of earlier terms, so that its
@@ -53,3 +55,8 @@ pub trait PeerDirectory: Send + Sync + 'static {
     /// `host:port` of a node's peer server; `None` while unknown, which counts as unreachable.
     fn address(&self, node: u64) -> Option<String>;
 }
+
+#[cfg(test)]
+mod cluster_test;
+#[cfg(test)]
+mod suite_test;

@@ -22,6 +22,8 @@ struct State {
     vote: Option<Vote>,
     committed: Option<LogId>,
     purged: Option<LogId>,
+    /// Index of the first entry, where that is not the one after the purged one: a log may begin anywhere.
+    begin: u64,
     /// The last entry, or the purged one if there is none.
     last: Option<LogId>,
     tail: Tail,
@@ -34,7 +36,7 @@ struct State {
 impl State {
     /// Index of the first entry the log has or will have.
     fn first_index(&self) -> u64 {
-        self.purged.map_or(0, |id| id.index + 1)
+        self.purged.map_or(0, |id| id.index + 1).max(self.begin)
     }
 
     fn next_index(&self) -> u64 {
@@ -59,7 +61,9 @@ impl ShardLog {
             purged: meta(Field::Purged)?.map(|value| log_rows::decode_log_id(&value)).transpose()?,
             ..State::default()
         };
-        state.last = last_entry(&db, shard, state.first_index())?.or(state.purged);
+        let from = state.first_index();
+        state.begin = end_entry(&db, shard, from, IteratorMode::Start)?.map_or(0, |first| first.index);
+        state.last = end_entry(&db, shard, from, IteratorMode::End)?.or(state.purged);
         Ok(Arc::new(Self { shard, db, queue, tail_bytes_max, state: Mutex::new(state) }))
     }
 
@@ -112,6 +116,9 @@ impl ShardLog {
             let next = state.next_index();
             if state.last.is_some() && entry.id.index != next {
                 return Err(StoreError::corrupt("append", format!("{} after {:?}", entry.id.index, state.last)));
+            }
+            if state.last.is_none() {
+                state.begin = entry.id.index;
             }
             state.appended_bytes += entry.weight() as u64;
             state.last = Some(entry.id);
@@ -232,11 +239,12 @@ impl ShardLog {
     }
 }
 
-fn last_entry(db: &DB, shard: u32, first: u64) -> Result<Option<LogId>, StoreError> {
+/// The first or last entry from index `first` on.
+fn end_entry(db: &DB, shard: u32, first: u64, end: IteratorMode<'_>) -> Result<Option<LogId>, StoreError> {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(log_rows::entry_key(shard, first));
     options.set_iterate_upper_bound(log_rows::entry_key(shard, u64::MAX));
-    match db.iterator_cf_opt(family(db, ENTRIES)?, options, IteratorMode::End).next() {
+    match db.iterator_cf_opt(family(db, ENTRIES)?, options, end).next() {
         Some(Ok((key, value))) => Ok(Some(log_rows::decode_entry(&key, &value)?.id)),
         Some(Err(error)) => Err(StoreError::io("log read", error)),
         None => Ok(None),
