@@ -201,6 +201,7 @@ impl Router {
 
     async fn forward(&self, leader: u64, call: &Call) -> Tried<Committed> {
         use peer::propose_response::Outcome;
+        metrics::counter!("everstep_router_forwards").increment(1);
         let mut client = match self.peers.client(leader) {
             Ok(client) => client,
             Err(_) => return Tried::NotLeader(None),
@@ -373,6 +374,7 @@ impl Router {
                     *unknown = Some(why);
                 }
             }
+            metrics::counter!("everstep_router_retries").increment(1);
             if !tries.pause(leader, &mut leadership).await {
                 return None;
             }

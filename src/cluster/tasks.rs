@@ -20,7 +20,7 @@ struct Inner {
     runtime: Handle,
     tracker: TaskTracker,
     stop: CancellationToken,
-    /// Cancelled when a task panicked: the node must not go on without it.
+    /// Cancelled when a task failed: the node must not go on without it.
     failed: CancellationToken,
     failure: Mutex<Option<String>>,
 }
@@ -69,16 +69,18 @@ impl Tasks {
                 outcome = caught => outcome,
             };
             if outcome.is_err() {
-                let why = format!("the task \"{name}\" panicked");
-                tracing::error!(task = name, "{why}");
-                *inner.failure.lock().expect("no panic while held") = Some(why);
-                inner.failed.cancel();
+                inner.fail(format!("the task \"{name}\" panicked"));
             }
         };
         self.inner.tracker.spawn_on(watched, &self.inner.runtime);
     }
 
-    /// Waits until a task has panicked and says which.
+    /// The node cannot go on.
+    pub fn fail(&self, why: String) {
+        self.inner.fail(why);
+    }
+
+    /// Waits until a task has panicked or failed and says which.
     pub async fn failed(&self) -> String {
         self.inner.failed.cancelled().await;
         self.inner.failure.lock().expect("no panic while held").clone().unwrap_or_default()
@@ -91,6 +93,14 @@ impl Tasks {
         if tokio::time::timeout(patience, self.inner.tracker.wait()).await.is_err() {
             tracing::warn!(left = self.inner.tracker.len(), "tasks did not end in time");
         }
+    }
+}
+
+impl Inner {
+    fn fail(&self, why: String) {
+        tracing::error!("{why}");
+        self.failure.lock().expect("no panic while held").get_or_insert(why);
+        self.failed.cancel();
     }
 }
 

@@ -91,10 +91,7 @@ impl EffectSink for Hub {
                 let hands = self.hands.get().expect("the hub is connected before a shard starts");
                 led.insert(shard, lead(shard, term, &self.tasks, hands));
             }
-            None if before.is_some() => {
-                tracing::info!(shard, "this node leads the shard no more");
-                self.queries.leadership_lost(shard);
-            }
+            None if before.is_some() => self.queries.leadership_lost(shard),
             None => {}
         }
     }
