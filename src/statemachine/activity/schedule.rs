@@ -39,9 +39,7 @@ pub fn decide(
         Some(worker) => {
             transitions::begin(ctx, run, &mut activity, &worker.identity, &worker.request_id);
             let mut started = start::answer(run, &activity, &scheduled);
-            if let Some(response) = started.response.as_mut() {
-                response.retry_policy = None; // As in Temporal: only a polled task carries it.
-            }
+            start::without_policy(&mut started);
             Ok(Some(started))
         }
         None => {

@@ -21,7 +21,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
     let is_wanted = |activity: &Activity| activity.stamp == wanted.stamp && activity.attempt == wanted.attempt;
     let mut activity = activity.filter(is_wanted).ok_or_else(lookup::not_running)?;
     let poller = op.poller.clone().unwrap_or_default();
-    let again = transitions::is_started(&activity) && activity.request_id == poller.request_id;
+    let again = is_given(&activity, &poller.request_id);
     if !again {
         if !activity.queued {
             return Err(lookup::not_running());
@@ -30,6 +30,30 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
     }
     let scheduled = scheduled_event(ctx.txn, run.key, activity.scheduled_event_id)?;
     Ok(answer::Kind::ActivityTaskStarted(answer(&run, &activity, &scheduled)))
+}
+
+/// Whether the running attempt was handed out by this very request.
+fn is_given(activity: &Activity, request_id: &str) -> bool {
+    transitions::is_started(activity) && !request_id.is_empty() && activity.request_id == request_id
+}
+
+/// The tasks that a worker took along under this request id and still works on: for a repeated call's answer.
+pub fn taken_along(ctx: &Context<'_, '_>, run: &Run, request_id: &str) -> Decided<Vec<op::ActivityTaskStarted>> {
+    let mut tasks = Vec::new();
+    for activity in tables::activities(ctx.txn, run.key)?.iter().filter(|activity| is_given(activity, request_id)) {
+        let scheduled = scheduled_event(ctx.txn, run.key, activity.scheduled_event_id)?;
+        let mut started = answer(run, activity, &scheduled);
+        without_policy(&mut started);
+        tasks.push(started);
+    }
+    Ok(tasks)
+}
+
+/// As in Temporal, only a polled task carries its retry policy.
+pub(super) fn without_policy(started: &mut op::ActivityTaskStarted) {
+    if let Some(response) = started.response.as_mut() {
+        response.retry_policy = None;
+    }
 }
 
 /// The attributes of the event that scheduled an activity.

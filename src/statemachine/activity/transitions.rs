@@ -165,5 +165,9 @@ fn record_started(ctx: &mut Context<'_, '_>, run: &mut Run, activity: &Activity)
         last_failure: activity.last_failure.clone(),
         ..Default::default()
     };
-    run.record(ctx, Attributes::ActivityTaskStartedEventAttributes(started), Extras::default())
+    // The event is written late and has the time of what it tells of, as in Temporal.
+    let now = std::mem::replace(&mut ctx.now, activity.started_time);
+    let recorded = run.record(ctx, Attributes::ActivityTaskStartedEventAttributes(started), Extras::default());
+    ctx.now = now;
+    recorded
 }
