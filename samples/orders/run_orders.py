@@ -77,10 +77,9 @@ class Run:
             print(f"  {len(self.started_at)} orders started, {len(self.completed_at)} completed", flush=True)
 
     def longest_pause(self) -> float:
-        """The longest time without a completed order that ended after the event, while orders were still coming in."""
-        last_start = max(self.started_at.values())
+        """The longest time without a completed order that ended after the event and began at most 5 s after it."""
         times = sorted(self.completed_at.values())
-        gaps = [b - a for a, b in zip(times, times[1:]) if b > self.happened_at and a < last_start]
+        gaps = [b - a for a, b in zip(times, times[1:]) if b > self.happened_at and a < self.happened_at + 5]
         return max(gaps, default=0.0)
 
     async def count_completions(self) -> tuple[int, int]:
