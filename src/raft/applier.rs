@@ -43,7 +43,7 @@ struct Job {
 pub struct Applier {
     shard: u32,
     sink: Arc<dyn EffectSink>,
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::Sender<Job>,
     applied: watch::Sender<Option<LogId>>,
 }
 
@@ -59,7 +59,7 @@ impl Applier {
     /// Starts the thread. `applied` tells the last entry whose rows can be read.
     pub fn start(context: Context) -> Result<(Self, watch::Receiver<Option<LogId>>), StoreError> {
         let (applied, watcher) = watch::channel(context.store.progress().applied);
-        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let (jobs, mut queue) = mpsc::channel::<Job>(1);
         let publish = applied.clone();
         let (shard, sink) = (context.shard, context.sink.clone());
         std::thread::Builder::new()
@@ -77,7 +77,7 @@ impl Applier {
     pub async fn apply(&self, batch: Batch) -> io::Result<()> {
         let (done, finished) = oneshot::channel();
         let gone = || io::Error::other("the apply thread has ended");
-        self.jobs.send(Job { batch, done }).map_err(|_| gone())?;
+        self.jobs.send(Job { batch, done }).await.map_err(|_| gone())?;
         finished.await.map_err(|_| gone())?
     }
 

@@ -5,13 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use prost::Message;
-use proto::temporal::api::workflowservice::v1::RegisterNamespaceRequest;
-use statemachine::{op, Effect};
+use statemachine::Effect;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::test_kit::proposal;
 use super::{EffectSink, Group, Groups, PeerDirectory, ProposeError, RaftConfig, RaftOptions};
 use crate::storage::StorageConfig;
 
@@ -150,18 +148,6 @@ impl Cluster {
         }
         assert_eq!(digests.len(), 1, "replicas differ");
     }
-}
-
-fn proposal(name: &str) -> Bytes {
-    let request = RegisterNamespaceRequest { namespace: name.to_owned(), ..Default::default() };
-    let kind = op::op::Kind::RegisterNamespace(op::RegisterNamespace { request: Some(request) });
-    let proposal = op::Proposal {
-        stamp: Some(op::Stamp { now: 1, seed: Bytes::copy_from_slice(&[7; 16]) }),
-        op: Some(op::Op { kind: Some(kind) }),
-        op_id: Bytes::copy_from_slice(name.as_bytes()),
-        ..Default::default()
-    };
-    proposal.encode_to_vec().into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,4 +59,8 @@ pub trait PeerDirectory: Send + Sync + 'static {
 #[cfg(test)]
 mod cluster_test;
 #[cfg(test)]
+mod crash_test;
+#[cfg(test)]
 mod suite_test;
+#[cfg(test)]
+mod test_kit;
