@@ -17,6 +17,7 @@ use statemachine::state;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
@@ -41,6 +42,8 @@ const PEER_STREAMS_MAX: u32 = 100_000;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 /// To end what runs in the background.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// For calls of other nodes; everything they could ask for has ended by then.
+const PEERS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Runs a node until `stop`, then lets it leave without a gap.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
@@ -63,7 +66,7 @@ pub struct Node {
     groups: Arc<Groups>,
     tasks: Tasks,
     namespaces: Arc<Namespaces>,
-    watchers: Arc<Watchers>,
+    hub: Arc<Hub>,
     serving: watch::Sender<bool>,
     stop_api: CancellationToken,
     stop_peers: CancellationToken,
@@ -107,7 +110,7 @@ impl Node {
             groups: core.groups,
             tasks: core.tasks,
             namespaces,
-            watchers: core.hub.watchers().clone(),
+            hub: core.hub,
             serving,
             stop_api,
             stop_peers,
@@ -131,7 +134,7 @@ impl Node {
     }
 
     pub fn watchers(&self) -> &Arc<Watchers> {
-        &self.watchers
+        self.hub.watchers()
     }
 
     /// Where clients reach it.
@@ -156,8 +159,9 @@ impl Node {
         }
         self.tasks.shutdown(STOP_PATIENCE).await;
         self.groups.shutdown().await;
+        self.hub.disconnect();
         self.stop_peers.cancel();
-        if tokio::time::timeout(STOP_PATIENCE, self.peer_server).await.is_err() {
+        if timeout(PEERS_PATIENCE, self.peer_server).await.is_err() {
             tracing::debug!("calls of other nodes did not end in time");
         }
         self.matching.stop();

@@ -65,7 +65,11 @@ pub(super) async fn keep_deadlines(shard: u32, router: Arc<Router>, alarm: Arc<A
         alarm.clear();
         let Some(rows) = router.local(shard) else { return };
         match DeadlineKey::first(&rows) {
-            Ok(Some(first)) if first.due <= now() => tick(shard, &router).await,
+            Ok(Some(first)) if first.due <= now() => {
+                drop(rows);
+                tick(shard, &router).await;
+                continue; // What is left in the table has not been looked at.
+            }
             Ok(Some(first)) => alarm.set(first.due),
             Ok(None) => {}
             Err(fault) => {

@@ -1,7 +1,7 @@
 //! Where effects arrive from the apply threads and are handed on without waiting.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use statemachine::Effect;
 
@@ -25,18 +25,24 @@ pub struct Hub {
     feed: Arc<ChangeFeed>,
     watchers: Arc<Watchers>,
     queries: Arc<QueryRegistry>,
-    hands: OnceLock<Hands>,
+    hands: Mutex<Option<Hands>>,
     led: Mutex<HashMap<u32, Led>>,
 }
 
 impl Hub {
     pub fn new(tasks: Tasks, feed: Arc<ChangeFeed>, queries: Arc<QueryRegistry>) -> Arc<Self> {
-        Arc::new(Self { tasks, feed, watchers: Arc::default(), queries, hands: OnceLock::new(), led: Mutex::default() })
+        Arc::new(Self { tasks, feed, watchers: Arc::default(), queries, hands: Mutex::default(), led: Mutex::default() })
     }
 
     /// Once, before the first shard is started.
     pub fn connect(&self, hands: Hands) {
-        assert!(self.hands.set(hands).is_ok(), "the hub is connected once");
+        *self.hands.lock().expect("no panic while held") = Some(hands);
+    }
+
+    /// The node stops: nothing is led from here any more, and nothing keeps its parts alive.
+    pub fn disconnect(&self) {
+        self.hands.lock().expect("no panic while held").take();
+        self.led.lock().expect("no panic while held").clear();
     }
 
     pub fn watchers(&self) -> &Arc<Watchers> {
@@ -88,8 +94,8 @@ impl EffectSink for Hub {
         let before = led.remove(&shard);
         match term {
             Some(term) => {
-                let hands = self.hands.get().expect("the hub is connected before a shard starts");
-                led.insert(shard, lead(shard, term, &self.tasks, hands));
+                let hands = self.hands.lock().expect("no panic while held");
+                led.extend(hands.as_ref().map(|hands| (shard, lead(shard, term, &self.tasks, hands))));
             }
             None if before.is_some() => self.queries.leadership_lost(shard),
             None => {}

@@ -30,7 +30,6 @@ pub struct QueryRegistry {
 struct State {
     runs: HashMap<String, Vec<Waiting>>,
     waiting: usize,
-    next: u64,
 }
 
 struct Waiting {
@@ -92,9 +91,8 @@ impl QueryRegistry {
         if full || state.waiting >= WAITING_MAX {
             return None;
         }
-        state.next += 1;
         state.waiting += 1;
-        let id = format!("q{}", state.next);
+        let id = uuid::Uuid::new_v4().to_string();
         let (answer, receiver) = oneshot::channel();
         state.runs.entry(run.run_id.clone()).or_default().push(Waiting { id: id.clone(), shard, query, answer });
         Some((Ticket { state: self.state.clone(), run_id: run.run_id.clone(), id }, receiver))
