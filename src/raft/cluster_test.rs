@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use statemachine::Effect;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,10 @@ struct Node {
 
 impl Node {
     async fn start(id: u64, data: &Path, directory: &Arc<Directory>, raft: RaftConfig) -> Self {
+        Self::open(id, data, directory, raft, 0).await
+    }
+
+    async fn open(id: u64, data: &Path, directory: &Arc<Directory>, raft: RaftConfig, disk_reserve_bytes: u64) -> Self {
         let (cluster, cluster_id) = watch::channel("test".to_owned());
         let sink = Arc::new(Sink::default());
         let options = RaftOptions {
@@ -59,7 +64,7 @@ impl Node {
             cluster_id,
             data_dir: data.join(id.to_string()),
             raft,
-            storage: StorageConfig { disk_reserve_bytes: 0, ..StorageConfig::default() },
+            storage: StorageConfig { disk_reserve_bytes, ..StorageConfig::default() },
         };
         std::fs::create_dir_all(&options.data_dir).expect("a directory");
         let groups = Groups::open(options, sink.clone(), directory.clone()).await.expect("the stores open");
@@ -225,6 +230,42 @@ async fn a_node_that_was_away_catches_up_from_a_snapshot() {
     assert!(cluster.nodes[&away].group.store().checkpoint().is_some(), "it came by snapshot");
     let last = cluster.propose("done").await;
     cluster.all_equal_at(last).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_stops_its_shard_and_no_other() {
+    let cluster = Cluster::start(1, RaftConfig::default()).await;
+    cluster.propose("one").await;
+    let groups = &cluster.nodes[&1].groups;
+    let other = groups.start_shard(1).await.expect("the group starts");
+    groups.initialize(1, BTreeSet::from([1])).await.expect("the group is initialized");
+    let group = &cluster.nodes[&1].group;
+    let poisoned = group.propose(Bytes::from_static(&[0xff; 9])).await;
+    assert!(matches!(poisoned, Err(ProposeError::Unknown { .. })), "{poisoned:?}");
+    let deadline = Instant::now() + LONG;
+    while group.status().stopped.is_none() || group.is_leader() || !other.is_leader() {
+        assert!(Instant::now() < deadline, "{:?}", group.status());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(group.propose(proposal("two")).await.is_err());
+    other.propose(proposal("two")).await.expect("the other shard goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_proposals_but_not_reads() {
+    let cluster = Cluster::start(1, RaftConfig::default()).await;
+    let last = cluster.propose("one").await;
+    let data = cluster.data.path();
+    let full = Node::open(2, data, &cluster.directory, RaftConfig::default(), u64::MAX).await;
+    full.groups.initialize(SHARD, BTreeSet::from([2])).await.expect("the group is initialized");
+    let deadline = Instant::now() + LONG;
+    while !full.group.is_leader() {
+        assert!(Instant::now() < deadline, "no leader");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(matches!(full.group.propose(proposal("two")).await, Err(ProposeError::DiskFull)));
+    full.group.read_index().await.expect("reads need no room");
+    assert!(cluster.nodes[&1].group.read_index().await.expect("it has room") >= last);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

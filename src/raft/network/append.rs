@@ -63,7 +63,9 @@ struct Session {
     failed: bool,
 }
 
-/// Opens the stream. It ends when `input` has ended and everything is answered, or with the first error.
+/// Opens the stream once there is something to send: openraft delays its first request after a failure, and a peer that
+/// is down must be left alone meanwhile. It ends when `input` has ended and everything is answered, or with the first
+/// error.
 pub async fn open<S>(
     lane: Arc<Lane>,
     shard: u32,
@@ -74,10 +76,12 @@ where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     let unreachable = |why: String| RPCError::Unreachable(Unreachable::from_string(why));
+    let Some(first) = input.next().await else { return Ok(futures::stream::empty().left_stream()) };
     let mut connected = lane.connect().map_err(unreachable)?;
     let (requests, queue) = mpsc::channel(QUEUE_MAX);
-    let call = lane.request(ReceiverStream::new(queue)).map_err(unreachable)?;
-    let sent = Arc::new(AtomicU64::new(0));
+    let first = futures::stream::iter([request_to_peer(shard, &first)]);
+    let call = lane.request(first.chain(ReceiverStream::new(queue))).map_err(unreachable)?;
+    let sent = Arc::new(AtomicU64::new(1));
     let counter = sent.clone();
     let pump: Pump = Box::pin(async move {
         while let Some(request) = input.next().await {
@@ -107,10 +111,11 @@ where
         patience,
         failed: false,
     };
-    Ok(futures::stream::unfold(session, |mut session| async move {
+    let items = futures::stream::unfold(session, |mut session| async move {
         let item = session.next().await?;
         Some((item, session))
-    }))
+    });
+    Ok(items.right_stream())
 }
 
 impl Session {
