@@ -48,7 +48,7 @@ pub fn start(
     }
     let started = TimerStartedEventAttributes {
         timer_id: attributes.timer_id.clone(),
-        start_to_fire_timeout: Some(duration(after.min(TIMEOUT_MAX))),
+        start_to_fire_timeout: attributes.start_to_fire_timeout.map(|_| duration(after.min(TIMEOUT_MAX))),
         workflow_task_completed_event_id: completed_event_id,
     };
     run.add_with(ctx, Attributes::TimerStartedEventAttributes(started), extras)?;

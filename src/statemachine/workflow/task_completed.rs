@@ -9,7 +9,9 @@ use proto::temporal::api::workflowservice::v1::RespondWorkflowTaskCompletedReque
 use super::commands::{self, Carried, Refused, Scope};
 use super::{close, task, Run};
 use crate::activity::EagerTarget;
-use crate::op::{answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts};
+use crate::op::{
+    answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
+};
 use crate::reject::{code, Decided};
 use crate::state::workflow_task::Type;
 use crate::state::Sticky;
@@ -52,7 +54,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
 fn again(ctx: &Context<'_, '_>, run: &Run) -> answer::Kind {
     let given = run.row.task.as_ref().is_some_and(|task| task.request_id == inline_request_id(&ctx.op_id));
     answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
-        new_task: if given { task::started_answer(run) } else { None },
+        new_task: task::started_answer(run).filter(|_| given).map(after_this_answer),
         closed: !run.is_open(),
         ..Default::default()
     })
@@ -61,6 +63,11 @@ fn again(ctx: &Context<'_, '_>, run: &Run) -> answer::Kind {
 /// The request id of a task handed out with the answer to this call.
 fn inline_request_id(op_id: &[u8]) -> String {
     op_id.iter().fold("respond-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// The worker has just seen everything before its answer: the history after that is enough.
+fn after_this_answer(started: WorkflowTaskStarted) -> WorkflowTaskStarted {
+    WorkflowTaskStarted { sticky: true, ..started }
 }
 
 fn complete(
@@ -176,7 +183,7 @@ fn go_on(
     if request.return_new_workflow_task && run.row.task.is_some() {
         let request_id = inline_request_id(&ctx.op_id);
         task::start(ctx, &mut run, &request_id, &request.identity)?;
-        new_task = task::started_answer(&run);
+        new_task = task::started_answer(&run).map(after_this_answer);
     }
     run.finish(ctx)?;
     Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {

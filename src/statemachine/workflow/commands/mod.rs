@@ -210,7 +210,10 @@ pub fn check_id(field: &str, command: &str, id: &str) -> Result<(), String> {
 
 pub fn check_length(field: &str, command: &str, id: &str) -> Result<(), String> {
     if id.len() > ID_LENGTH_MAX {
-        return Err(format!("{field} on {command} exceeds length limit. {field}={id}"));
+        return Err(format!(
+            "{field} on {command} exceeds length limit. {field}={id} Length={} Limit={ID_LENGTH_MAX}",
+            id.len()
+        ));
     }
     Ok(())
 }
