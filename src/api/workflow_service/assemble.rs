@@ -18,15 +18,26 @@ use crate::cluster::Queries;
 use crate::raft::Snapshot;
 use crate::reads::{self, history::Token};
 
+/// Which part of the history comes with a workflow task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// All, unless the task comes from the queue of the worker that has the rest.
+    AsQueued,
+    /// Those since the worker's last task, which it has just completed.
+    New,
+}
+
 /// A started workflow task as a worker gets it. `rows` are not older than its start.
 pub fn workflow_task(
     frontend: &Frontend,
     rows: &Snapshot,
     started: op::WorkflowTaskStarted,
     queries: Queries,
+    events: Events,
 ) -> Result<PollWorkflowTaskQueueResponse, ApiError> {
     let task = started.task.ok_or(ApiError::Internal("a started task without its name"))?;
-    let first = if started.sticky { started.previous_started_event_id + 1 } else { 1 };
+    let known = started.sticky || events == Events::New;
+    let first = if known { started.previous_started_event_id + 1 } else { 1 };
     let (key, run) = resolve(rows, &task)?;
     let (history, next) = reads::history::task_history(rows, key, &run, first)?;
     let next_page_token = page_token(frontend, &task, next)?;

@@ -222,5 +222,5 @@ async fn assemble_started(
         (None, Some(task)) => frontend.read(&task.namespace_id, &task.workflow_id, deadline).await?,
         (None, None) => return Err(ApiError::Internal("a started task without its name")),
     };
-    assemble::workflow_task(frontend, &rows, started, queries)
+    assemble::workflow_task(frontend, &rows, started, queries, assemble::Events::AsQueued)
 }

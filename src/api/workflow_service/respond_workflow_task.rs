@@ -44,7 +44,7 @@ pub async fn completed(
     let workflow_task = match answer.new_task {
         Some(started) => {
             let rows = frontend.read_after(shard, index, deadline).await?;
-            Some(assemble::workflow_task(frontend, &rows, started, queries)?)
+            Some(assemble::workflow_task(frontend, &rows, started, queries, assemble::Events::New)?)
         }
         None => None,
     };

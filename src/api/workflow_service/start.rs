@@ -34,7 +34,7 @@ pub async fn start(
     let eager_workflow_task = match answer.eager_task {
         Some(task) => {
             let rows = frontend.read_after(shard, index, deadline).await?;
-            Some(assemble::workflow_task(frontend, &rows, task, Queries::new())?)
+            Some(assemble::workflow_task(frontend, &rows, task, Queries::new(), assemble::Events::AsQueued)?)
         }
         None => None,
     };
