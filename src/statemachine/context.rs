@@ -45,6 +45,11 @@ impl<'a, 'b> Context<'a, 'b> {
         self.ids.next()
     }
 
+    /// An id of the call: the same for each of its tries.
+    pub fn call_id(&self) -> String {
+        Ids::new(&self.op_id).next()
+    }
+
     /// A number in [0, bound) from the stamp's seed, for jitter.
     pub fn jitter(&mut self, bound: u64) -> u64 {
         if bound == 0 {

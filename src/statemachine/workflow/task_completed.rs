@@ -8,7 +8,7 @@ use proto::temporal::api::workflowservice::v1::RespondWorkflowTaskCompletedReque
 
 use super::commands::{self, Carried, Refused, Scope};
 use super::{close, task, Run};
-use crate::activity::EagerTarget;
+use crate::activity::{self, EagerTarget};
 use crate::op::{
     answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
 };
@@ -26,7 +26,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("task op", "no namespace"))?;
     let mut run = Run::load(ctx, &wanted.namespace_id, &wanted.workflow_id, &wanted.run_id)?;
     if run.seen_before(&ctx.op_id) {
-        return Ok(again(ctx, &run));
+        return again(ctx, &run);
     }
     if !run.is_open() || !task::is_running(&run, wanted) {
         return Err(Reject::workflow_task_not_found().into());
@@ -50,19 +50,16 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
     }
 }
 
-/// The call came again: the answer it had, with the task it was given if that is still running.
-fn again(ctx: &Context<'_, '_>, run: &Run) -> answer::Kind {
-    let given = run.row.task.as_ref().is_some_and(|task| task.request_id == inline_request_id(&ctx.op_id));
-    answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
+/// The call came again: the answer it had, with the tasks it was given if they are still running.
+fn again(ctx: &Context<'_, '_>, run: &Run) -> Decided<answer::Kind> {
+    let call_id = ctx.call_id();
+    let given = run.row.task.as_ref().is_some_and(|task| task.request_id == call_id);
+    Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
         new_task: task::started_answer(run).filter(|_| given).map(after_this_answer),
+        activities: activity::start::taken_along(ctx, run, &call_id)?,
         closed: !run.is_open(),
         ..Default::default()
-    })
-}
-
-/// The request id of a task handed out with the answer to this call.
-fn inline_request_id(op_id: &[u8]) -> String {
-    op_id.iter().fold("respond-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    }))
 }
 
 /// The worker has just seen everything before its answer: the history after that is enough.
@@ -157,8 +154,8 @@ fn record_completion(ctx: &mut Context<'_, '_>, run: &mut Run, request: &Request
     run.add(ctx, Attributes::WorkflowTaskCompletedEventAttributes(completed))
 }
 
-fn eager_target(ctx: &mut Context<'_, '_>, request: &Request) -> Option<EagerTarget> {
-    ctx.limits.eager_activities.then(|| EagerTarget { identity: request.identity.clone(), request_id: ctx.new_id() })
+fn eager_target(ctx: &Context<'_, '_>, request: &Request) -> Option<EagerTarget> {
+    ctx.limits.eager_activities.then(|| EagerTarget { identity: request.identity.clone(), request_id: ctx.call_id() })
 }
 
 fn finish_closed(ctx: &mut Context<'_, '_>, run: Run, carried: Carried) -> Result<answer::Kind, Refused> {
@@ -181,7 +178,7 @@ fn go_on(
     }
     let mut new_task = None;
     if request.return_new_workflow_task && run.row.task.is_some() {
-        let request_id = inline_request_id(&ctx.op_id);
+        let request_id = ctx.call_id();
         task::start(ctx, &mut run, &request_id, &request.identity)?;
         new_task = task::started_answer(&run).map(after_this_answer);
     }
