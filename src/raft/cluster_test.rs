@@ -1,159 +1,12 @@
 //! Three nodes in one process, talking over real sockets.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use statemachine::Effect;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::test_kit::proposal;
-use super::{EffectSink, Group, Groups, PeerDirectory, ProposeError, RaftConfig, RaftOptions};
-use crate::storage::StorageConfig;
-
-const SHARD: u32 = 0;
-const LONG: Duration = Duration::from_secs(20);
-
-#[derive(Default)]
-struct Sink {
-    effects: Mutex<usize>,
-    terms: Mutex<Vec<Option<u64>>>,
-}
-
-impl EffectSink for Sink {
-    fn applied(&self, _shard: u32, _is_leader: bool, effects: Vec<Effect>) {
-        *self.effects.lock().expect("no panic") += effects.len();
-    }
-
-    fn leadership(&self, _shard: u32, term: Option<u64>) {
-        self.terms.lock().expect("no panic").push(term);
-    }
-}
-
-#[derive(Default)]
-struct Directory(Mutex<BTreeMap<u64, String>>);
-
-impl PeerDirectory for Directory {
-    fn address(&self, node: u64) -> Option<String> {
-        self.0.lock().expect("no panic").get(&node).cloned()
-    }
-}
-
-struct Node {
-    groups: Arc<Groups>,
-    group: Arc<Group>,
-    sink: Arc<Sink>,
-    stop: CancellationToken,
-    server: tokio::task::JoinHandle<()>,
-    _cluster: watch::Sender<String>,
-}
-
-impl Node {
-    async fn start(id: u64, data: &Path, directory: &Arc<Directory>, raft: RaftConfig) -> Self {
-        Self::open(id, data, directory, raft, 0).await
-    }
-
-    async fn open(id: u64, data: &Path, directory: &Arc<Directory>, raft: RaftConfig, disk_reserve_bytes: u64) -> Self {
-        let (cluster, cluster_id) = watch::channel("test".to_owned());
-        let sink = Arc::new(Sink::default());
-        let options = RaftOptions {
-            node_id: id,
-            cluster_id,
-            data_dir: data.join(id.to_string()),
-            raft,
-            storage: StorageConfig { disk_reserve_bytes, ..StorageConfig::default() },
-        };
-        std::fs::create_dir_all(&options.data_dir).expect("a directory");
-        let groups = Groups::open(options, sink.clone(), directory.clone()).await.expect("the stores open");
-        let group = groups.start_shard(SHARD).await.expect("the group starts");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        directory.0.lock().expect("no panic").insert(id, address);
-        let stop = CancellationToken::new();
-        let router = tonic::transport::Server::builder().tcp_nodelay(true).add_service(groups.tonic_service());
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-        let stopped = stop.clone().cancelled_owned();
-        let server = tokio::spawn(async move {
-            router.serve_with_incoming_shutdown(incoming, stopped).await.expect("the server runs");
-        });
-        Self { groups, group, sink, stop, server, _cluster: cluster }
-    }
-
-    /// Goes away without handing anything over.
-    async fn stop(self) {
-        self.server.abort();
-        self.stop.cancel();
-        self.groups.shutdown().await;
-    }
-}
-
-struct Cluster {
-    data: tempfile::TempDir,
-    directory: Arc<Directory>,
-    nodes: BTreeMap<u64, Node>,
-    config: RaftConfig,
-}
-
-impl Cluster {
-    async fn start(count: u64, config: RaftConfig) -> Self {
-        let (data, directory) = (tempfile::tempdir().expect("a directory"), Arc::new(Directory::default()));
-        let mut nodes = BTreeMap::new();
-        for id in 1..=count {
-            nodes.insert(id, Node::start(id, data.path(), &directory, config.clone()).await);
-        }
-        nodes[&1].groups.initialize(SHARD, (1..=count).collect()).await.expect("the group is initialized");
-        Self { data, directory, nodes, config }
-    }
-
-    async fn leader(&self) -> u64 {
-        let deadline = Instant::now() + LONG;
-        loop {
-            if let Some((id, _)) = self.nodes.iter().find(|(_, node)| node.group.is_leader()) {
-                return *id;
-            }
-            assert!(Instant::now() < deadline, "no leader");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Proposes at whoever leads until it is taken.
-    async fn propose(&self, name: &str) -> u64 {
-        let deadline = Instant::now() + LONG;
-        loop {
-            let leader = self.leader().await;
-            match self.nodes[&leader].group.propose(proposal(name)).await {
-                Ok(applied) => return applied.index,
-                Err(ProposeError::NotLeader { .. } | ProposeError::Unknown { .. }) => {
-                    assert!(Instant::now() < deadline, "{name} is not accepted");
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    async fn stop(&mut self, id: u64) {
-        self.nodes.remove(&id).expect("it runs").stop().await;
-    }
-
-    async fn restart(&mut self, id: u64) {
-        let node = Node::start(id, self.data.path(), &self.directory, self.config.clone()).await;
-        self.nodes.insert(id, node);
-    }
-
-    async fn all_equal_at(&self, index: u64) {
-        let mut digests = BTreeSet::new();
-        for node in self.nodes.values() {
-            let reached = tokio::time::timeout(LONG, node.group.wait_applied(index)).await;
-            reached.expect("it catches up").expect("the group runs");
-            digests.insert(node.group.snapshot().digest().expect("rows can be read"));
-        }
-        assert_eq!(digests.len(), 1, "replicas differ");
-    }
-}
+use super::test_kit::{proposal, Cluster, Node, LONG, SHARD};
+use super::{ProposeError, RaftConfig};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_agree_and_survive_their_leader() {
@@ -256,7 +109,7 @@ async fn a_full_disk_refuses_proposals_but_not_reads() {
     let cluster = Cluster::start(1, RaftConfig::default()).await;
     let last = cluster.propose("one").await;
     let data = cluster.data.path();
-    let full = Node::open(2, data, &cluster.directory, RaftConfig::default(), u64::MAX).await;
+    let full = Node::open(2, data, &cluster.ways, RaftConfig::default(), u64::MAX).await;
     full.groups.initialize(SHARD, BTreeSet::from([2])).await.expect("the group is initialized");
     let deadline = Instant::now() + LONG;
     while !full.group.is_leader() {
@@ -280,4 +133,28 @@ async fn a_single_node_restarts_with_everything() {
     let leader = cluster.leader().await;
     let read = cluster.nodes[&leader].group.read_index().await.expect("it is its own quorum");
     assert!(read >= last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_answers_nothing_and_comes_back() {
+    let mut cluster = Cluster::start(3, RaftConfig::default()).await;
+    let last = cluster.propose("one").await;
+    cluster.all_equal_at(last).await;
+    let old = cluster.leader().await;
+    cluster.ways.isolate(old, true);
+    let cut_off = cluster.nodes.remove(&old).expect("it runs");
+    let lost = cut_off.group.propose(proposal("lost"));
+    let answered = tokio::time::timeout(Duration::from_millis(1500), lost).await;
+    assert!(!matches!(answered, Ok(Ok(_))), "no quorum");
+    assert!(cut_off.group.read_index().await.is_err(), "its reads could be stale");
+    for number in 0..5 {
+        cluster.propose(&format!("without-{number}")).await;
+    }
+    cluster.ways.isolate(old, false);
+    let healed = Instant::now();
+    cluster.nodes.insert(old, cut_off);
+    let last = cluster.propose("healed").await;
+    cluster.all_equal_at(last).await;
+    println!("healing took {:?}", healed.elapsed());
+    assert!(healed.elapsed() < Duration::from_secs(10));
 }
