@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod exporter;
 mod process;
 pub mod requests;
+pub mod tasks;
 
 /// Once for a process, before anything is logged.
 pub fn init(log: &Log) -> anyhow::Result<()> {
@@ -30,12 +31,13 @@ pub(crate) fn check_level(level: &str) -> anyhow::Result<()> {
 
 /// Takes Temporal's words as well: `never`, and `fatal` for the worst.
 fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    // What libraries say at these levels drowns what we say; openraft's errors are ordinary while a node is down, and
+    // `everstep::raft` logs elections and stops itself.
     let directives = match level.to_ascii_lowercase().as_str() {
         "never" => "off".into(),
-        "fatal" => "error".into(),
-        plain @ ("error" | "warn" | "info") => plain.into(),
-        // What libraries say at these levels drowns what we say.
-        plain @ ("debug" | "trace") => format!("info,everstep={plain}"),
+        "fatal" => "error,openraft=off".into(),
+        plain @ ("error" | "warn" | "info") => format!("{plain},openraft=off"),
+        plain @ ("debug" | "trace") => format!("info,openraft=warn,everstep={plain},statemachine={plain}"),
         word if word.chars().all(|c| c.is_ascii_alphabetic()) => {
             return Err(anyhow!("`{level}` is not one of error, warn, info, debug, trace, never"));
         }

@@ -14,6 +14,8 @@ use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tower::{Layer, Service};
 
+use super::tasks;
+
 const UNKNOWN: &str = "_unknown_";
 const SERVICE: &str = "frontend";
 
@@ -141,7 +143,11 @@ fn record(operation: &'static str, namespace: Option<&Arc<str>>, started: Instan
     ];
     metrics::counter!("service_requests", labels.iter()).increment(1);
     metrics::histogram!("service_latency", labels.iter()).record(started.elapsed().as_secs_f64());
-    if code != Code::Ok {
+    if code == Code::Ok {
+        if let Some(name) = tasks::outcome_counter(operation) {
+            metrics::counter!(name, labels.iter()).increment(1);
+        }
+    } else {
         metrics::counter!("service_errors", labels.iter()).increment(1);
         if let Some(name) = error_counter(code, operation) {
             metrics::counter!(name, labels.iter()).increment(1);

@@ -19,9 +19,16 @@ pub(super) fn duration(duration: Option<&Duration>) -> String {
     match seconds {
         ..1 => format!("{millis} ms"),
         1..60 => format!("{}.{} s", seconds, millis % 1000 / 100),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+    }
+}
+
+fn two(large: i128, large_unit: &str, small: i128, small_unit: &str) -> String {
+    match small {
+        0 => format!("{large} {large_unit}"),
+        _ => format!("{large} {large_unit} {small} {small_unit}"),
     }
 }
 
@@ -77,7 +84,8 @@ mod tests {
     fn times_and_durations() {
         assert_eq!(time(Some(&Timestamp { seconds: 0, nanos: 5_000_000 })), "1970-01-01 00:00:00.005");
         assert_eq!(time(Some(&Timestamp { seconds: i64::MAX, nanos: -1 })), "");
-        let cases = [(0, 12, "12 ms"), (3, 450, "3.4 s"), (306, 0, "5 min 6 s"), (25_680, 0, "7 h 8 min")];
+        let cases =
+            [(0, 12, "12 ms"), (3, 450, "3.4 s"), (306, 0, "5 min 6 s"), (25_680, 0, "7 h 8 min"), (86_400, 0, "1 d")];
         for (seconds, millis, expected) in cases {
             assert_eq!(duration(Some(&Duration { seconds, nanos: millis * 1_000_000 })), expected);
         }

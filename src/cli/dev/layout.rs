@@ -12,6 +12,7 @@ use super::{FrontPorts, Plan};
 use crate::config::{Config, Listen, Peer};
 
 const STATE_FILE: &str = "dev.json";
+const LOCK_FILE: &str = "dev.lock";
 /// Below what the system gives to outgoing connections, so that none of those takes the port of a node that restarts.
 const PORTS: std::ops::Range<u16> = 17_000..32_000;
 
@@ -45,6 +46,8 @@ pub(super) struct Layout {
     pub root: PathBuf,
     /// Removes the directory when the layout goes.
     temporary: Option<TempDir>,
+    /// Held for as long as this process uses the directory.
+    _lock: fs_err::File,
     pub state: State,
     pub configs: Vec<Config>,
 }
@@ -62,6 +65,7 @@ impl Layout {
         };
         fs_err::create_dir_all(&root)?;
         let root = fs_err::canonicalize(&root)?;
+        let lock = lock(&root)?;
         let earlier = read_state(&root)?;
         let state = plan_state(plan, earlier.as_ref())?;
         let configs = configs(plan, &root, &state);
@@ -69,7 +73,7 @@ impl Layout {
             config.validate()?;
             fs_err::write(config_file(&root, config.node_id), config.to_toml()?)?;
         }
-        let layout = Self { root, temporary, state, configs };
+        let layout = Self { root, temporary, _lock: lock, state, configs };
         layout.save(&layout.state)?;
         Ok(layout)
     }
@@ -92,6 +96,14 @@ impl Layout {
         fs_err::write(&next, format!("{}\n", serde_json::to_string_pretty(state)?))?;
         fs_err::rename(&next, self.state_file())?;
         Ok(())
+    }
+}
+
+fn lock(root: &Path) -> anyhow::Result<fs_err::File> {
+    let file = fs_err::File::create(root.join(LOCK_FILE))?;
+    match file.file().try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => bail!("{} is used by another `everstep dev`", root.display()),
     }
 }
 
@@ -245,11 +257,15 @@ mod tests {
     fn ports_and_cluster_are_kept_over_restarts() {
         let directory = tempfile::tempdir().expect("a directory");
         let first = Layout::prepare(&plan(3, Some(directory.path().into()))).expect("first");
+        assert!(Layout::prepare(&plan(3, Some(directory.path().into()))).is_err(), "in use");
+        let state = first.state.clone();
+        drop(first);
         let again = Layout::prepare(&plan(3, Some(directory.path().into()))).expect("again");
-        assert_eq!(first.state, again.state);
-        assert_eq!(first.configs[1].peers.len(), 3);
-        let stored = Config::load(&first.config_file(2)).expect("a valid configuration");
-        assert_eq!(stored, first.configs[1]);
+        assert_eq!(state, again.state);
+        assert_eq!(again.configs[1].peers.len(), 3);
+        let stored = Config::load(&again.config_file(2)).expect("a valid configuration");
+        assert_eq!(stored, again.configs[1]);
+        drop(again);
         assert!(Layout::prepare(&plan(1, Some(directory.path().into()))).is_err());
     }
 
