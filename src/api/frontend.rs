@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::errors::ApiError;
+use super::quotas::Quotas;
 use super::token::{bad_task_token, Kind, Tokens};
 use super::validate;
 use super::worker_registry::WorkerRegistry;
@@ -44,6 +45,7 @@ pub struct Frontend {
     pub watchers: Arc<Watchers>,
     pub config: Arc<Config>,
     pub workers: WorkerRegistry,
+    pub quotas: Quotas,
     tokens: OnceLock<Tokens>,
 }
 
@@ -54,7 +56,8 @@ impl Frontend {
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { router, namespaces, matching, watchers, config } = parts;
         let workers = WorkerRegistry::default();
-        Self { router, namespaces, matching, watchers, config, workers, tokens: OnceLock::new() }
+        let quotas = Quotas::new(&config.frontend);
+        Self { router, namespaces, matching, watchers, config, workers, quotas, tokens: OnceLock::new() }
     }
 
     // ---- namespaces ----
@@ -64,6 +67,7 @@ impl Frontend {
         validate::namespace_name(name)?;
         let namespace = self.namespaces.by_name(name).await.map_err(|error| missing(error, name))?;
         name_namespace(&call.extensions, name);
+        self.quotas.admit(&namespace.id, Instant::now())?;
         Ok(namespace)
     }
 
@@ -84,6 +88,7 @@ impl Frontend {
         let id = self.tokens()?.namespace_of(kind, token).map_err(bad_task_token)?;
         let namespace = self.namespaces.by_id(&id).await.map_err(|error| missing(error, &id))?;
         name_namespace(&call.extensions, name_of(&namespace));
+        self.quotas.admit(&namespace.id, Instant::now())?;
         Ok(namespace)
     }
 

@@ -18,6 +18,7 @@ mod errors;
 mod frontend;
 mod health;
 mod operator_service;
+mod quotas;
 mod search_attributes;
 mod server;
 mod token;

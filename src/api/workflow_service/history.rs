@@ -14,6 +14,7 @@ use tokio::time::{timeout_at, Instant};
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
 use crate::api::frontend::{Frontend, PATIENCE};
+use crate::api::quotas::LongPoll;
 use crate::api::token::{bad_page_token, Kind};
 use crate::api::validate;
 use crate::cluster::Target;
@@ -45,6 +46,7 @@ pub async fn get(
     let deadline = call.until(PATIENCE);
     let mut rows = frontend.read(&namespace.id, &request.workflow_id, deadline).await?;
     let mut watch = None;
+    let _waiting = request.wait.then(|| frontend.quotas.enter(&namespace.id, LongPoll::History)).transpose()?;
     loop {
         let (run_id, token) = match read(&rows, &namespace.id, &request)? {
             Step::Page { history, next } => return page(frontend, &namespace.id, history, next),

@@ -19,10 +19,12 @@ use tokio::time::Instant;
 use super::assemble;
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
-use crate::api::frontend::{Done, Frontend, Namespace};
+use crate::api::frontend::{name_of, Done, Frontend, Namespace};
+use crate::api::quotas::LongPoll;
 use crate::api::validate;
 use crate::cluster::Queries;
 use crate::matching::{Handed, PollRequest, PollResult, TaskKind};
+use crate::telemetry::tasks::{polled, Poll};
 
 /// A poll must be able to wait so long (Temporal: common.MinLongPollTimeout).
 const TIME_MIN: Duration = Duration::from_secs(2);
@@ -53,9 +55,13 @@ pub async fn workflow_task_queue(
     let queue = key(&namespace, TaskType::Workflow, call.message.task_queue.as_ref());
     let request = PollRequest { queue, poller, max_tasks_per_second: None, deadline: times.poll };
     let begun = Instant::now();
+    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::WorkflowTasks)?;
     loop {
         let answered = match frontend.matching.poll(request.clone()).await? {
-            PollResult::Empty => return Ok(empty(frontend, begun).await),
+            PollResult::Empty => {
+                polled(name_of(&namespace), TaskType::Workflow, Poll::Empty, begun.elapsed());
+                return Ok(empty(frontend, begun).await);
+            }
             PollResult::Started(answer) => match answer.workflow_task {
                 Some(started) => assemble_started(frontend, started, Queries::new(), None, times.start).await.map(Some),
                 None => Ok(None),
@@ -63,7 +69,10 @@ pub async fn workflow_task_queue(
             PollResult::Task(handed) => workflow_task(frontend, handed, &request.poller, times.start).await,
         };
         match settle(answered, times.poll).await? {
-            Some(response) => return Ok(response),
+            Some(response) => {
+                polled(name_of(&namespace), TaskType::Workflow, Poll::Task, begun.elapsed());
+                return Ok(response);
+            }
             None => continue,
         }
     }
@@ -90,9 +99,13 @@ pub async fn activity_task_queue(
     let rate = call.message.task_queue_metadata.as_ref().and_then(|metadata| metadata.max_tasks_per_second);
     let request = PollRequest { queue, poller, max_tasks_per_second: rate, deadline: times.poll };
     let begun = Instant::now();
+    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::ActivityTasks)?;
     loop {
         let answered = match frontend.matching.poll(request.clone()).await? {
-            PollResult::Empty => return Ok(empty(frontend, begun).await),
+            PollResult::Empty => {
+                polled(name_of(&namespace), TaskType::Activity, Poll::Empty, begun.elapsed());
+                return Ok(empty(frontend, begun).await);
+            }
             PollResult::Started(answer) => match answer.activity_task {
                 Some(started) => assemble::activity_task(frontend, started).map(Some),
                 None => Ok(None),
@@ -100,7 +113,10 @@ pub async fn activity_task_queue(
             PollResult::Task(handed) => activity_task(frontend, handed, &request.poller, times.start).await,
         };
         match settle(answered, times.poll).await? {
-            Some(response) => return Ok(response),
+            Some(response) => {
+                polled(name_of(&namespace), TaskType::Activity, Poll::Task, begun.elapsed());
+                return Ok(response);
+            }
             None => continue,
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
 use crate::api::frontend::{name_of, Frontend, Namespace, PATIENCE};
+use crate::api::quotas::LongPoll;
 use crate::api::token::{bad_task_token, Kind, QueryRef};
 use crate::api::validate;
 use crate::cluster::Buffered;
@@ -39,6 +40,7 @@ pub async fn query(
     validate::blob(query.query_args.as_ref(), &frontend.config.limits)?;
     let condition = call.message.query_reject_condition();
     let deadline = call.until(PATIENCE);
+    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::Query)?;
     let mut run_id = execution.run_id;
     loop {
         let rows = frontend.read(&namespace.id, &execution.workflow_id, deadline).await?;

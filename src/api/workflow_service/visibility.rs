@@ -102,6 +102,7 @@ async fn scanned<T: Send + 'static>(
     deadline: Instant,
     scan: impl FnOnce(&[&dyn Kv], &state::Namespace) -> Decided<T> + Send + 'static,
 ) -> Result<T, ApiError> {
+    frontend.quotas.admit_visibility(&namespace.id, Instant::now())?;
     let rows = frontend.read_all(deadline).await?;
     let namespace = namespace.clone();
     let scanned = tokio::task::spawn_blocking(move || {
