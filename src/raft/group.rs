@@ -235,5 +235,5 @@ impl Drop for InFlight {
 
 /// How long a node may take to answer before its connections are given up.
 pub(super) fn patience(config: &RaftConfig) -> Duration {
-    (config.election_max * 2).max(Duration::from_secs(1))
+    (config.election_max * 4).max(Duration::from_secs(2))
 }

@@ -9,6 +9,8 @@ use super::{metric, Group, Groups};
 use crate::storage::{self, fatal, DiskState, StorageConfig};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Log kept below a snapshot for followers that were away, besides `log_entries_kept`.
+const LOG_BYTES_KEPT: u64 = 256 << 20;
 
 pub async fn run(groups: Weak<Groups>, stop: CancellationToken) {
     loop {
@@ -23,6 +25,7 @@ pub async fn run(groups: Weak<Groups>, stop: CancellationToken) {
             if group.snapshot_is_due() {
                 group.make_snapshot().await;
             }
+            purge_excess(group).await;
         }
         let leaders = all.iter().filter(|group| group.is_leader()).count();
         metrics::gauge!(metric::LEADERS).set(leaders as f64);
@@ -46,5 +49,18 @@ async fn flush_if_due(group: &Arc<Group>, config: &StorageConfig) {
         // Rows that cannot be flushed would hold the log for ever.
         Ok(Err(error)) => fatal::stop("flushing a state store", error),
         Err(error) => fatal::stop("flushing a state store", error),
+    }
+}
+
+/// Purges log below the snapshot that is too much to keep, judging by the size of recent entries.
+async fn purge_excess(group: &Group) {
+    let snapshot = group.store.checkpoint().and_then(|checkpoint| checkpoint.last()).map_or(0, |id| id.index);
+    let purged = group.log.bounds().0.map_or(0, |id| id.index);
+    let kept_max = LOG_BYTES_KEPT / group.log.mean_entry_bytes().max(1);
+    // In big steps: each purge leaves a range of deletions behind.
+    if snapshot.saturating_sub(purged) > kept_max + kept_max / 4 {
+        if let Err(fatal) = group.raft.trigger().purge_log(snapshot - kept_max).await {
+            tracing::debug!(shard = group.shard, %fatal, "no purge");
+        }
     }
 }

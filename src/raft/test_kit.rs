@@ -162,7 +162,7 @@ impl Node {
             raft,
             storage: StorageConfig { disk_reserve_bytes, ..StorageConfig::default() },
         };
-        std::fs::create_dir_all(&options.data_dir).expect("a directory");
+        fs_err::create_dir_all(&options.data_dir).expect("a directory");
         let groups = Groups::open(options, sink.clone(), Arc::new(Directory { from: id, ways: ways.clone() }))
             .await
             .expect("the stores open");

@@ -31,6 +31,7 @@ struct State {
     epoch: u64,
     /// Bytes appended since the log was opened.
     appended_bytes: u64,
+    appended_entries: u64,
 }
 
 impl State {
@@ -90,6 +91,12 @@ impl ShardLog {
         self.lock().appended_bytes
     }
 
+    /// What an entry appended since the log was opened weighs on average.
+    pub fn mean_entry_bytes(&self) -> u64 {
+        let state = self.lock();
+        state.appended_bytes.checked_div(state.appended_entries).unwrap_or(0)
+    }
+
     /// `done` runs once the vote is durable.
     pub fn save_vote(&self, vote: Vote, done: Done) -> Result<(), StoreError> {
         let mut state = self.lock();
@@ -121,6 +128,7 @@ impl ShardLog {
                 state.begin = entry.id.index;
             }
             state.appended_bytes += entry.weight() as u64;
+            state.appended_entries += 1;
             state.last = Some(entry.id);
             state.tail.push(entry.clone());
         }

@@ -38,7 +38,7 @@ fn build(store: &StateStore) -> Arc<Checkpoint> {
 fn send(from: &Checkpoint, to: &StateStore, chunk: usize) -> Result<Arc<Checkpoint>, super::StoreError> {
     let mut all = Vec::new();
     for file in &from.manifest().files {
-        all.extend(std::fs::read(from.directory().join(&file.name)).expect("a file of the snapshot"));
+        all.extend(fs_err::read(from.directory().join(&file.name)).expect("a file of the snapshot"));
     }
     let mut receiver = to.receive(from.manifest().clone())?;
     for data in all.chunks(chunk) {
@@ -106,7 +106,7 @@ fn a_snapshot_moves_to_another_store() {
     let target = open(there.path());
     assert_eq!(keys(&target), (1..=21).collect::<Vec<u8>>());
     assert_eq!(target.checkpoint().and_then(|kept| kept.last()), Some(id(20)));
-    let mut names: Vec<_> = std::fs::read_dir(there.path())
+    let mut names: Vec<_> = fs_err::read_dir(there.path())
         .expect("a directory")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy()[..3].to_owned())
         .collect();
