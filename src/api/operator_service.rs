@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proto::temporal::api::enums::v1::IndexedValueType;
 use proto::temporal::api::operatorservice::v1 as service;
 use statemachine::op::op::Kind;
 use statemachine::op::{answer, ChangeSearchAttributes, DeleteNamespace};
@@ -13,6 +14,7 @@ use super::errors::ApiError;
 use super::frontend::{name_of, Frontend, PATIENCE};
 use super::validate;
 use crate::reads;
+use crate::reads::search_attributes::is_reserved;
 
 pub struct OperatorService {
     frontend: Arc<Frontend>,
@@ -36,9 +38,7 @@ impl service::operator_service_server::OperatorService for OperatorService {
             add: call.message.search_attributes.clone(),
             ..Default::default()
         };
-        if op.add.is_empty() {
-            return Err(refused("SearchAttributes are not set on request."));
-        }
+        check_added(&op).map_err(ApiError::from)?;
         change_search_attributes(&self.frontend, &call, op).await?;
         Ok(Response::new(service::AddSearchAttributesResponse {}))
     }
@@ -53,9 +53,7 @@ impl service::operator_service_server::OperatorService for OperatorService {
             remove: call.message.search_attributes.clone(),
             ..Default::default()
         };
-        if op.remove.is_empty() {
-            return Err(refused("SearchAttributes are not set on request."));
-        }
+        check_removed(&op).map_err(ApiError::from)?;
         change_search_attributes(&self.frontend, &call, op).await?;
         Ok(Response::new(service::RemoveSearchAttributesResponse {}))
     }
@@ -96,8 +94,33 @@ impl service::operator_service_server::OperatorService for OperatorService {
     }
 }
 
-fn refused(message: &str) -> Status {
-    ApiError::from(Reject::invalid_argument(message)).into()
+fn check_added(op: &ChangeSearchAttributes) -> Result<(), Reject> {
+    if op.add.is_empty() {
+        return Err(Reject::invalid_argument("SearchAttributes are not set on request."));
+    }
+    for (name, kind) in &op.add {
+        validate::set_and_short("SearchAttribute name", name)?;
+        if is_reserved(name) {
+            return Err(Reject::invalid_argument(format!("Search attribute {name} is reserved by system.")));
+        }
+        // Temporal has places for so many of each type, and none for one that does not exist.
+        if !IndexedValueType::try_from(*kind).is_ok_and(|kind| kind != IndexedValueType::Unspecified) {
+            let kind = if *kind == 0 { "Unspecified".into() } else { kind.to_string() };
+            let text = "Unable to create search attributes: cannot have more than 0 search attribute of type";
+            return Err(Reject::invalid_argument(format!("{text} {kind}.")));
+        }
+    }
+    Ok(())
+}
+
+fn check_removed(op: &ChangeSearchAttributes) -> Result<(), Reject> {
+    if op.remove.is_empty() {
+        return Err(Reject::invalid_argument("SearchAttributes are not set on request."));
+    }
+    match op.remove.iter().find(|name| is_reserved(name)) {
+        Some(name) => Err(Reject::invalid_argument(format!("Unable to remove non-custom search attributes: {name}."))),
+        None => Ok(()),
+    }
 }
 
 async fn change_search_attributes<T>(
@@ -131,5 +154,38 @@ async fn delete_namespace(
             Ok(service::DeleteNamespaceResponse { deleted_namespace: name_of(&deleted).to_owned() })
         }
         _ => Err(ApiError::Internal("a deletion of a namespace was answered by something else")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(name: &str, kind: i32) -> Result<(), String> {
+        let op = ChangeSearchAttributes { add: [(name.to_owned(), kind)].into(), ..Default::default() };
+        check_added(&op).map_err(|reject| reject.message().to_owned())
+    }
+
+    fn removed(name: &str) -> Result<(), String> {
+        let op = ChangeSearchAttributes { remove: vec![name.to_owned()], ..Default::default() };
+        check_removed(&op).map_err(|reject| reject.message().to_owned())
+    }
+
+    #[test]
+    fn names_of_the_system_are_neither_added_nor_removed() {
+        for name in ["WorkflowId", "NamespaceId", "TemporalThing", "BuildIds"] {
+            assert_eq!(added(name, 2), Err(format!("Search attribute {name} is reserved by system.")));
+        }
+        for name in ["WorkflowId", "BuildIds"] {
+            assert_eq!(removed(name), Err(format!("Unable to remove non-custom search attributes: {name}.")));
+        }
+        assert_eq!((added("Color", 2), removed("Color")), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_type_must_exist() {
+        let text = "Unable to create search attributes: cannot have more than 0 search attribute of type Unspecified.";
+        assert_eq!(added("Color", 0), Err(text.into()));
+        assert!(added("Color", 99).is_err());
     }
 }

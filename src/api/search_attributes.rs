@@ -1,24 +1,33 @@
 //! Search attributes of a start: checked as the core checks those of commands, and without those that have no value.
 
-use proto::temporal::api::common::v1::SearchAttributes;
+use proto::temporal::api::common::v1::{Payload, SearchAttributes};
 use statemachine::op::NamespaceFacts;
 use statemachine::visibility::attributes;
-use statemachine::workflow::evolve::is_null;
 use statemachine::Reject;
 
-/// Refuses what the namespace does not know or what does not fit its type, and notes each one's type in its metadata.
+/// Refuses what the namespace does not know or what does not fit its type, and notes each one's type in its metadata
+/// unless the caller did.
 pub fn prepare(sent: &mut Option<SearchAttributes>, namespace: &NamespaceFacts) -> Result<(), Reject> {
     let Some(attributes) = sent.as_ref() else { return Ok(()) };
     let mut checked = attributes::check(namespace, attributes).map_err(Reject::invalid_argument)?;
-    checked.indexed_fields.retain(|_, payload| !is_null(payload));
+    checked.indexed_fields.retain(|_, payload| !is_absent(payload));
+    for (name, payload) in &mut checked.indexed_fields {
+        if let Some(told) = attributes.indexed_fields.get(name).and_then(|sent| sent.metadata.get("type")) {
+            payload.metadata.insert("type".into(), told.clone());
+        }
+    }
     *sent = (!checked.indexed_fields.is_empty()).then_some(checked);
     Ok(())
+}
+
+/// No value at all; a JSON null is one, and is kept.
+fn is_absent(payload: &Payload) -> bool {
+    payload.metadata.get("encoding").is_some_and(|encoding| encoding.as_ref() == b"binary/null")
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use proto::temporal::api::common::v1::Payload;
     use proto::temporal::api::enums::v1::IndexedValueType;
 
     use super::*;
