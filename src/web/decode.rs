@@ -23,11 +23,19 @@ fn readable(value: Value) -> Value {
     match value {
         Value::Object(fields) => match payload(&fields) {
             Some(content) => content,
-            None => unwrap_payloads(fields.into_iter().map(|(name, value)| (name, readable(value))).collect()),
+            None => {
+                let said = fields.into_iter().filter(|(_, value)| !is_empty_message(value));
+                unwrap_payloads(said.map(|(name, value)| (name, readable(value))).collect())
+            }
         },
         Value::Array(items) => Value::Array(items.into_iter().map(readable).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
+}
+
+/// Present, but says nothing. (A payload that holds `{}` has metadata.)
+fn is_empty_message(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
 }
 
 /// `{payloads: [x]}` reads better as `x`.

@@ -22,6 +22,7 @@ const SUMMARY: &[(&str, &str)] = &[
     ("/activityId", "activity "),
     ("/workflowExecution/workflowId", "workflow "),
     ("/failure/message", "failure "),
+    ("/lastFailure/message", "after failure "),
     ("/cause", "cause "),
     ("/timeoutType", ""),
     ("/retryState", "retry state "),

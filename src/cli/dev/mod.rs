@@ -105,7 +105,7 @@ pub(super) struct Plan {
 
 /// A port some way above another, for defaults.
 pub(super) fn above(port: u16, distance: u16) -> u16 {
-    port.checked_add(distance).unwrap_or(u16::MAX)
+    port.saturating_add(distance)
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {

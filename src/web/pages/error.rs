@@ -25,11 +25,11 @@ impl From<Status> for ErrorPage {
 }
 
 pub(in crate::web) fn page(status: &Status) -> ErrorPage {
-    build(http_status(status.code()), status.code().description(), status.message())
+    build(http_status(status.code()), &format!("{:?}", status.code()), status.message())
 }
 
 pub(in crate::web) fn not_found(message: &str) -> ErrorPage {
-    build(StatusCode::NOT_FOUND, "Not found", message)
+    build(StatusCode::NOT_FOUND, "NotFound", message)
 }
 
 fn build(status: StatusCode, title: &str, message: &str) -> ErrorPage {

@@ -186,6 +186,8 @@ fn colour(name: &str) -> &'static str {
         "<span class=\"green\">"
     } else if ends(&["Signaled", "TimerFired", "UpdateAccepted"]) {
         "<span class=\"blue\">"
+    } else if name.starts_with("WorkflowTask") {
+        "<span class=\"soft\">"
     } else {
         "<span>"
     }
