@@ -172,26 +172,37 @@ async fn put_node(router: &Arc<Router>) -> Result<(), BootstrapError> {
 
 async fn create_namespaces(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), BootstrapError> {
     for request in &plan.namespaces {
-        loop {
-            let rows = router.local(SYSTEM_SHARD).expect("the system shard was started above");
-            let Some(found) = tables::namespace_by_name(&rows, &request.namespace)? else {
-                let register = op::RegisterNamespace { request: Some(request.clone()) };
-                commit(router, op::Op { kind: Some(op::op::Kind::RegisterNamespace(register)) }).await;
-                continue;
-            };
-            let mut add = plan.search_attributes.clone();
-            add.retain(|name, _| !found.search_attributes.contains_key(name));
-            if add.is_empty() {
+        let mut accepted = true;
+        while let Some(op) = missing(router, request, &plan.search_attributes)? {
+            if !accepted {
+                tracing::error!(namespace = request.namespace, "the namespace cannot be made as configured");
                 break;
             }
-            let change = op::ChangeSearchAttributes { namespace: request.namespace.clone(), add, remove: Vec::new() };
-            let op = op::Op { kind: Some(op::op::Kind::ChangeSearchAttributes(change)) };
-            if !commit(router, op).await {
-                break;
-            }
+            // Refused may also mean that another node was faster: the next look tells.
+            accepted = commit(router, op).await;
         }
     }
     Ok(())
+}
+
+/// What has to be done before the namespace is as wanted.
+fn missing(
+    router: &Router,
+    request: &RegisterNamespaceRequest,
+    search_attributes: &BTreeMap<String, i32>,
+) -> Result<Option<op::Op>, BootstrapError> {
+    let rows = router.local(SYSTEM_SHARD).expect("the system shard was started above");
+    let Some(found) = tables::namespace_by_name(&rows, &request.namespace)? else {
+        let register = op::RegisterNamespace { request: Some(request.clone()) };
+        return Ok(Some(op::Op { kind: Some(op::op::Kind::RegisterNamespace(register)) }));
+    };
+    let mut add = search_attributes.clone();
+    add.retain(|name, _| !found.search_attributes.contains_key(name));
+    if add.is_empty() {
+        return Ok(None);
+    }
+    let change = op::ChangeSearchAttributes { namespace: request.namespace.clone(), add, remove: Vec::new() };
+    Ok(Some(op::Op { kind: Some(op::op::Kind::ChangeSearchAttributes(change)) }))
 }
 
 /// Commits an op of bootstrap and waits until it is applied here; tried again by the caller, who looks first. `false`

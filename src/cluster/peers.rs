@@ -37,10 +37,13 @@ pub enum Lane {
 /// A connection to a node that says who calls whom.
 pub type Peer = InterceptedService<Channel, PeerHeaders>;
 
-/// Addresses of the nodes, from the configuration at first and from the system shard later.
+/// Addresses of the nodes. Those of the configuration stand, so that a cluster whose nodes all moved finds together;
+/// the system shard tells the rest.
 pub struct Peers {
     cluster_id: MetadataValue<Ascii>,
     this_node: u64,
+    /// Peer addresses by the configuration.
+    configured: BTreeMap<u64, String>,
     nodes: RwLock<BTreeMap<u64, state::Node>>,
     channels: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
 }
@@ -52,10 +55,12 @@ impl Peers {
         this_node: u64,
         nodes: impl IntoIterator<Item = state::Node>,
     ) -> Result<Self, tonic::metadata::errors::InvalidMetadataValue> {
+        let nodes: BTreeMap<u64, state::Node> = nodes.into_iter().map(|node| (node.node_id, node)).collect();
         Ok(Self {
             cluster_id: cluster_id.parse()?,
             this_node,
-            nodes: RwLock::new(nodes.into_iter().map(|node| (node.node_id, node)).collect()),
+            configured: nodes.iter().map(|(&id, node)| (id, node.peer_address.clone())).collect(),
+            nodes: RwLock::new(nodes),
             channels: Mutex::new(HashMap::new()),
         })
     }
@@ -76,7 +81,10 @@ impl Peers {
     /// Takes over what the system shard says. This node's own row is its own to tell.
     pub(super) fn update(&self, rows: Vec<state::Node>) {
         let mut nodes = self.nodes.write().expect("no panic while held");
-        for row in rows {
+        for mut row in rows {
+            if let Some(address) = self.configured.get(&row.node_id) {
+                row.peer_address.clone_from(address);
+            }
             if row.node_id != self.this_node && !row.peer_address.is_empty() {
                 nodes.insert(row.node_id, row);
             }
@@ -187,14 +195,28 @@ mod tests {
         assert!(peers("blue", 2).guard().call(Request::new(())).is_err());
     }
 
+    fn node(node_id: u64, address: &str) -> state::Node {
+        state::Node { node_id, peer_address: address.into(), ..Default::default() }
+    }
+
     #[tokio::test]
     async fn a_changed_address_makes_a_new_connection() {
-        let node = |address: &str| state::Node { node_id: 2, peer_address: address.into(), ..Default::default() };
-        let peers = Peers::new("blue", 1, [node("127.0.0.1:1")]).expect("a plain id");
-        peers.connection(2, Lane::Calls).expect("known");
-        peers.update(vec![node("127.0.0.1:2")]);
-        peers.connection(2, Lane::Calls).expect("known");
-        let channels = peers.channels.lock().expect("not poisoned");
-        assert_eq!(channels[&(2, Lane::Calls)].0, "127.0.0.1:2");
+        let peers = Peers::new("blue", 1, []).expect("a plain id");
+        for address in ["127.0.0.1:1", "127.0.0.1:2"] {
+            peers.update(vec![node(2, address)]);
+            peers.connection(2, Lane::Calls).expect("known");
+            let channels = peers.channels.lock().expect("not poisoned");
+            assert_eq!(channels[&(2, Lane::Calls)].0, address);
+        }
+    }
+
+    #[test]
+    fn the_configured_address_of_a_peer_stands_against_an_old_row() {
+        let peers = Peers::new("blue", 1, [node(2, "127.0.0.1:9")]).expect("a plain id");
+        let row = state::Node { api_address: "127.0.0.1:3".into(), ..node(2, "127.0.0.1:1") };
+        peers.update(vec![row, node(4, "127.0.0.1:4")]);
+        let known = peers.node(2).expect("known");
+        assert_eq!((known.peer_address.as_str(), known.api_address.as_str()), ("127.0.0.1:9", "127.0.0.1:3"));
+        assert_eq!(peers.address(4), Some("127.0.0.1:4".into()));
     }
 }

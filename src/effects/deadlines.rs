@@ -89,7 +89,9 @@ async fn tick(shard: u32, router: &Router) {
         let op = Op { kind: Some(op::Kind::Tick(Tick { max: TICK_MAX })) };
         match router.propose_locally(shard, op).await.map(|committed| committed.answer.kind) {
             Ok(Some(answer::Kind::Tick(fired))) if fired.more => {}
-            Ok(_) => return,
+            Ok(Some(answer::Kind::Tick(fired))) if fired.fired > 0 => return,
+            // The clock went back, or another leader was faster: no reason to hurry.
+            Ok(_) => return sleep(PAUSE).await,
             Err(error) => {
                 tracing::debug!(shard, %error, "a tick was not committed");
                 sleep(PAUSE).await;

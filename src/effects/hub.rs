@@ -31,7 +31,14 @@ pub struct Hub {
 
 impl Hub {
     pub fn new(tasks: Tasks, feed: Arc<ChangeFeed>, queries: Arc<QueryRegistry>) -> Arc<Self> {
-        Arc::new(Self { tasks, feed, watchers: Arc::default(), queries, hands: Mutex::default(), led: Mutex::default() })
+        Arc::new(Self {
+            tasks,
+            feed,
+            watchers: Arc::default(),
+            queries,
+            hands: Mutex::default(),
+            led: Mutex::default(),
+        })
     }
 
     /// Once, before the first shard is started.

@@ -10,6 +10,7 @@
 
 mod calls;
 mod dev;
+mod in_process;
 mod load;
 mod verify;
 mod worker;
