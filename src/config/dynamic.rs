@@ -28,6 +28,7 @@ use Rule::{Always, Later, Nothing, Sets};
 const CHASM: &str = "a choice between implementations inside Temporal";
 const PARTITIONS: &str = "task queues have no partitions here";
 const PERSISTENCE: &str = "there is no database to protect";
+const CONSTANT: &str = "always Temporal's default here";
 const CACHES: &str = "what was written is seen at once";
 const MANY_HOSTS: &str = "Everstep has one limit for all roles of a node";
 
@@ -68,7 +69,6 @@ pub const KEYS: &[Key] = &[
         "history.longPollExpirationInterval",
         Sets("frontend.history_poll_timeout", |c, v| set_duration(&mut c.frontend.history_poll_timeout, v)),
     ),
-    key("limit.maxIDLength", Sets("limits.id_length", |c, v| set(&mut c.limits.id_length, v))),
     key("limit.blobSize.error", Sets("limits.blob_bytes", |c, v| set(&mut c.limits.blob_bytes, v))),
     key("limit.memoSize.error", Sets("limits.memo_bytes", |c, v| set(&mut c.limits.memo_bytes, v))),
     key(
@@ -94,24 +94,10 @@ pub const KEYS: &[Key] = &[
         "limit.historySize.suggestContinueAsNew",
         Sets("limits.suggest_continue_bytes", |c, v| set(&mut c.limits.suggest_continue_bytes, v)),
     ),
-    key("limit.userMetadataSummarySize", Sets("limits.summary_bytes", |c, v| set(&mut c.limits.summary_bytes, v))),
-    key("limit.userMetadataDetailsSize", Sets("limits.details_bytes", |c, v| set(&mut c.limits.details_bytes, v))),
     key("frontend.linkMaxSize", Sets("limits.link_bytes", |c, v| set(&mut c.limits.link_bytes, v))),
     key(
         "frontend.maxlinksPerRequest",
         Sets("limits.links_per_request", |c, v| set(&mut c.limits.links_per_request, v)),
-    ),
-    key(
-        "frontend.searchAttributesNumberOfKeysLimit",
-        Sets("limits.search_attribute_keys", |c, v| set(&mut c.limits.search_attribute_keys, v)),
-    ),
-    key(
-        "frontend.searchAttributesSizeOfValueLimit",
-        Sets("limits.search_attribute_value_bytes", |c, v| set(&mut c.limits.search_attribute_value_bytes, v)),
-    ),
-    key(
-        "frontend.searchAttributesTotalSizeLimit",
-        Sets("limits.search_attributes_bytes", |c, v| set(&mut c.limits.search_attributes_bytes, v)),
     ),
     key(
         "history.maximumBufferedEventsBatch",
@@ -187,6 +173,12 @@ pub const KEYS: &[Key] = &[
     key("worker.persistenceMaxQPS", Nothing(PERSISTENCE)),
     key("history.rps", Nothing(MANY_HOSTS)),
     key("matching.rps", Nothing(MANY_HOSTS)),
+    key("limit.maxIDLength", Nothing(CONSTANT)),
+    key("limit.userMetadataSummarySize", Later("limits of user metadata")),
+    key("limit.userMetadataDetailsSize", Later("limits of user metadata")),
+    key("frontend.searchAttributesNumberOfKeysLimit", Nothing(CONSTANT)),
+    key("frontend.searchAttributesSizeOfValueLimit", Nothing(CONSTANT)),
+    key("frontend.searchAttributesTotalSizeLimit", Nothing(CONSTANT)),
     key("limit.blobSize.warn", Nothing("only limits that refuse exist here")),
     key("limit.memoSize.warn", Nothing("only limits that refuse exist here")),
     key("limit.historySize.warn", Nothing("only limits that refuse exist here")),

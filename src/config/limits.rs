@@ -10,12 +10,8 @@ use super::{duration, Features};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    pub id_length: usize,
     pub blob_bytes: usize,
     pub memo_bytes: usize,
-    pub search_attribute_keys: usize,
-    pub search_attribute_value_bytes: usize,
-    pub search_attributes_bytes: usize,
     pub pending_activities: i32,
     pub pending_children: i32,
     pub pending_signals: i32,
@@ -32,8 +28,6 @@ pub struct Limits {
     pub buffered_queries: usize,
     pub links_per_request: usize,
     pub link_bytes: usize,
-    pub summary_bytes: usize,
-    pub details_bytes: usize,
     #[serde(with = "duration")]
     pub run_gap_min: Duration,
     #[serde(with = "duration")]
@@ -46,12 +40,8 @@ impl Default for Limits {
     fn default() -> Self {
         let core = CoreLimits::default();
         Self {
-            id_length: 1000,
             blob_bytes: core.blob_size,
             memo_bytes: core.memo_size,
-            search_attribute_keys: 100,
-            search_attribute_value_bytes: 2048,
-            search_attributes_bytes: 40 << 10,
             pending_activities: core.pending_activities,
             pending_children: core.pending_children,
             pending_signals: core.pending_signals,
@@ -68,8 +58,6 @@ impl Default for Limits {
             buffered_queries: 1,
             links_per_request: 10,
             link_bytes: 4000,
-            summary_bytes: 400,
-            details_bytes: 20_000,
             run_gap_min: Duration::from_nanos(core.continue_as_new_gap.unsigned_abs()),
             workflow_task_heartbeat: Duration::from_nanos(core.task_heartbeat_timeout.unsigned_abs()),
             retention_min: Duration::from_secs(3600),

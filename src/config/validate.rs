@@ -77,7 +77,6 @@ fn check_raft(raft: &Raft) -> anyhow::Result<()> {
 
 fn check_limits(config: &Config) -> anyhow::Result<()> {
     let (limits, frontend) = (&config.limits, &config.frontend);
-    ensure!((1..=1000).contains(&limits.id_length), "limits.id_length: must be between 1 and 1000");
     ensure!(limits.history_events >= 1, "limits.history_events: must be 1 or more");
     ensure!(limits.history_bytes >= 1, "limits.history_bytes: must be 1 or more");
     ensure!(frontend.list_page_max >= 1, "frontend.list_page_max: must be 1 or more");
