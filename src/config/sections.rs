@@ -33,9 +33,9 @@ pub struct Raft {
 impl Default for Raft {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(70),
-            election_min: Duration::from_millis(200),
-            election_max: Duration::from_millis(350),
+            heartbeat: Duration::from_millis(150),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(450),
             append_entries_max: 1024,
             append_bytes_max: 4 << 20,
             lag_entries_max: 1_000_000,

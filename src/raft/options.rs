@@ -18,7 +18,7 @@ pub struct RaftOptions {
     pub storage: StorageConfig,
 }
 
-/// Timing and sizes of every group (RELIABILITY 1.7 gives the reasons).
+/// Timing and sizes of every group (docs/adr/0002-idle-cost.md gives the reasons).
 #[derive(Debug, Clone)]
 pub struct RaftConfig {
     pub heartbeat: Duration,
@@ -42,9 +42,9 @@ pub struct RaftConfig {
 impl Default for RaftConfig {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(70),
-            election_min: Duration::from_millis(200),
-            election_max: Duration::from_millis(350),
+            heartbeat: Duration::from_millis(150),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(450),
             append_entries_max: 1024,
             append_bytes_max: 4 << 20,
             lag_entries_max: 1_000_000,
