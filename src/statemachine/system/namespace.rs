@@ -22,7 +22,7 @@ pub fn register(ctx: &mut Context<'_, '_>, op: &RegisterNamespace) -> Decided<an
     if tables::namespace_by_name(ctx.txn, &request.namespace)?.is_some() {
         return Err(Reject::with_detail(
             code::ALREADY_EXISTS,
-            "Namespace already exists.",
+            format!("Namespace \"{}\" already exists", request.namespace),
             &NamespaceAlreadyExistsFailure::default(),
         )
         .into());
