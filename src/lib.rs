@@ -1,3 +1,5 @@
+//! Everstep in one crate: storage and Raft below, the API and the pages above, `node` connects them. See ARCHITECTURE.md.
+
 pub mod api;
 pub mod cli;
 pub mod cluster;
