@@ -227,11 +227,9 @@ fn every_folder_says_what_it_is() {
     let folders: BTreeSet<&str> = all.iter().filter_map(|source| Some(source.path.rsplit_once('/')?.0)).collect();
     let mut wrong = Vec::new();
     for folder in folders {
-        let head = all
-            .iter()
-            .find(|source| source.path.strip_prefix(folder).is_some_and(|name| matches!(name, "/mod.rs" | "/lib.rs")));
-        match head {
-            None => wrong.push(format!("{folder}: no mod.rs or lib.rs")),
+        let heads = [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}.rs")];
+        match all.iter().find(|source| heads.contains(&source.path)) {
+            None => wrong.push(format!("{folder}: none of {heads:?}")),
             Some(source) if !source.text.starts_with("//!") => {
                 wrong.push(format!("{}: does not begin with //!", source.path))
             }

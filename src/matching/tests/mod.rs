@@ -1,3 +1,5 @@
+//! Tests of matching: the synchronous core by itself, and the shell with two nodes in one process.
+
 mod core;
 mod shell;
 mod support;
