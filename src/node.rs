@@ -3,6 +3,8 @@
 //! Up: listeners, stores, groups, router, matching, effects, the peer server, bootstrap, then the API serves. Down, the
 //! other way round: not serving, leaderships handed over, long polls ended, API, groups.
 
+mod pages;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -349,7 +351,7 @@ async fn serve_operators(config: &Config, parts: &ApiParts, stop: &CancellationT
         telemetry::exporter::serve(address, stop.clone()).await?;
     }
     if let Some(address) = config.listen.web {
-        web::serve(address, api::web_backend(parts), stop.clone()).await?;
+        web::serve(address, pages::backend(parts), stop.clone()).await?;
     }
     if let Some(address) = config.listen.http {
         web::serve_http_placeholder(address, stop.clone()).await?;

@@ -24,10 +24,9 @@ mod server;
 mod token;
 mod validate;
 mod versions;
-mod web_backend;
 mod worker_registry;
 mod workflow_service;
 
-pub use frontend::ApiParts;
+pub use frontend::{ApiParts, Frontend};
 pub use server::serve;
-pub use web_backend::web_backend;
+pub use workflow_service::WorkflowService;

@@ -1,4 +1,4 @@
-//! Answers for the web pages: the same handlers as clients get.
+//! Answers for the web pages: from the same handlers as clients get them.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use proto::temporal::api::workflowservice::v1 as service;
 use proto::temporal::api::workflowservice::v1::workflow_service_server::WorkflowService as _;
 use tonic::{async_trait, Request, Status};
 
-use super::frontend::{ApiParts, Frontend};
-use super::workflow_service::WorkflowService;
+use crate::api::{ApiParts, Frontend, WorkflowService};
 use crate::cluster::Router;
 use crate::web::WebBackend;
 
@@ -17,7 +16,7 @@ struct Backend {
     router: Arc<Router>,
 }
 
-pub fn web_backend(parts: &ApiParts) -> Arc<dyn WebBackend> {
+pub(super) fn backend(parts: &ApiParts) -> Arc<dyn WebBackend> {
     let workflows = WorkflowService::new(Arc::new(Frontend::new(parts.clone())));
     Arc::new(Backend { workflows, router: parts.router.clone() })
 }
