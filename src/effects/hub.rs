@@ -80,8 +80,11 @@ impl Hub {
                 self.feed.namespaces_changed();
                 self.watchers.wake_all();
             }
-            // Nothing writes to the outbox before workflows reach other workflows.
-            Effect::OutboxReady { .. } => {}
+            Effect::OutboxReady { .. } => {
+                if let Some(led) = led {
+                    led.outbox();
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //!   raft::machine ─► Hub ─┬─ every replica: Watchers (long polls), caches of the system shard
 //!                         └─ the leader: ─ Alarm    ─► deadlines ─► propose Tick when something is due
 //!                                        ─ TaskReady ─► dispatch ─► matching.offer
+//!                                        ─ OutboxReady ─► outbox ─► propose Deliver to the target's shard, then AckOutbox
 //!                                        ─ Queries that wait for a run's next workflow task
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod deadlines;
 mod dispatch;
 mod hub;
+mod outbox;
 mod queries;
 mod recover;
 mod source;

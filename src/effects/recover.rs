@@ -1,13 +1,14 @@
-//! Beginning and ending to lead a shard. Nothing of an earlier leader is needed: both tasks start by reading the
+//! Beginning and ending to lead a shard. Nothing of an earlier leader is needed: all tasks start by reading the
 //! shard's tables, and everything they hold goes with them.
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, Notify};
 use tokio_util::sync::DropGuard;
 
 use super::deadlines::{keep_deadlines, Alarm};
 use super::dispatch::dispatch;
+use super::outbox::deliver;
 use super::Hands;
 use crate::cluster::tasks::Tasks;
 use crate::matching::Task;
@@ -19,12 +20,18 @@ const READY_MAX: usize = 16_384;
 pub(super) struct Led {
     alarm: Arc<Alarm>,
     ready: mpsc::Sender<Task>,
-    _running: [DropGuard; 2],
+    outbox: Arc<Notify>,
+    _running: [DropGuard; 3],
 }
 
 impl Led {
     pub(super) fn alarm(&self, due: i64) {
         self.alarm.set(due);
+    }
+
+    /// A message waits in the outbox.
+    pub(super) fn outbox(&self) {
+        self.outbox.notify_one();
     }
 
     pub(super) fn ready(&self, task: Task) {
@@ -33,7 +40,8 @@ impl Led {
     }
 }
 
-/// Starts to lead: the deadline clock from the first row of its table, the dispatch of every task that is ready.
+/// Starts to lead: the deadline clock from the first row of its table, the dispatch of every task that is ready,
+/// the delivery of every message in the outbox.
 pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
     tracing::debug!(shard, term, "soft state is rebuilt");
     metrics::counter!("everstep_effects_recoveries").increment(1);
@@ -41,6 +49,12 @@ pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
     let (ready, arriving) = mpsc::channel(READY_MAX);
     let deadlines = keep_deadlines(shard, hands.router.clone(), alarm.clone());
     let dispatch = dispatch(shard, hands.clone(), arriving);
-    let running = [tasks.spawn_guarded("deadlines", deadlines), tasks.spawn_guarded("dispatch", dispatch)];
-    Led { alarm, ready, _running: running }
+    let outbox = Arc::new(Notify::new());
+    let post = deliver(shard, hands.router.clone(), outbox.clone());
+    let running = [
+        tasks.spawn_guarded("deadlines", deadlines),
+        tasks.spawn_guarded("dispatch", dispatch),
+        tasks.spawn_guarded("outbox", post),
+    ];
+    Led { alarm, ready, outbox, _running: running }
 }

@@ -7,7 +7,7 @@ use proto::temporal::api::taskqueue::v1::TaskQueue;
 use proto::temporal::api::workflow::v1::pending_activity_info::pause_info::{Manual, PausedBy};
 use proto::temporal::api::workflow::v1::pending_activity_info::{AssignedBuildId, PauseInfo};
 use proto::temporal::api::workflow::v1::{
-    PendingActivityInfo, PendingWorkflowTaskInfo, RequestIdInfo, WorkflowExecutionConfig,
+    PendingActivityInfo, PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo, WorkflowExecutionConfig,
     WorkflowExecutionExtendedInfo, WorkflowExecutionInfo, WorkflowExecutionPauseInfo,
 };
 use proto::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
@@ -49,10 +49,12 @@ pub fn describe(
 ) -> Decided<DescribeWorkflowExecutionResponse> {
     let (key, run) = resolve(kv, namespace_id, workflow_id, run_id)?;
     let activities = tables::activities(kv, key)?;
+    let children = tables::children(kv, key)?;
     Ok(DescribeWorkflowExecutionResponse {
         execution_config: Some(config(&run)),
         workflow_execution_info: Some(info(&run)),
         pending_activities: activities.iter().map(|activity| pending_activity(activity, now)).collect(),
+        pending_children: children.into_iter().map(pending_child).collect(),
         pending_workflow_task: run.task.as_ref().filter(|_| run.close_time == 0).map(pending_task),
         workflow_extended_info: Some(extended_info(&run)),
         ..Default::default()
@@ -71,7 +73,7 @@ fn config(run: &state::Run) -> WorkflowExecutionConfig {
             ..Default::default()
         }),
         workflow_execution_timeout: duration_if_set(run.execution_timeout),
-        workflow_run_timeout: duration_if_set(run.run_timeout),
+        workflow_run_timeout: (run.run_timeout != 0 || run.run_timeout_given).then(|| duration(run.run_timeout)),
         default_workflow_task_timeout: Some(duration(run.task_timeout)),
         user_metadata: run.user_metadata.clone(),
     }
@@ -156,6 +158,16 @@ fn pending_task(task: &state::WorkflowTask) -> PendingWorkflowTaskInfo {
         original_scheduled_time: Some(timestamp(original)),
         started_time: started.then(|| timestamp(task.started_time)),
         attempt: task.attempt,
+    }
+}
+
+fn pending_child(child: state::Child) -> PendingChildExecutionInfo {
+    PendingChildExecutionInfo {
+        workflow_id: child.workflow_id,
+        run_id: child.run_id,
+        workflow_type_name: child.workflow_type,
+        initiated_id: child.initiated_event_id,
+        parent_close_policy: child.parent_close_policy,
     }
 }
 

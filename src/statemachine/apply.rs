@@ -2,7 +2,7 @@
 
 use crate::op::{answer, op::Kind, Answer, Proposal};
 use crate::reject::{code, Decided, Stop};
-use crate::{activity, deadline, system, tables, workflow};
+use crate::{activity, deadline, outbox, system, tables, workflow};
 use crate::{Context, Effect, Fault, Reject, Txn};
 
 /// What one proposal led to.
@@ -73,5 +73,15 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         Kind::UpdateActivityOptions(op) => activity::control::update_options(ctx, op),
         Kind::Tick(op) => deadline::tick(ctx, op),
         Kind::ChangeRetention(op) => workflow::retention::change(ctx, op),
+        Kind::Deliver(op) => outbox::deliver(ctx, op),
+        Kind::AckOutbox(op) => Ok(outbox::ack(ctx, op)),
+        Kind::StartChild(_)
+        | Kind::ReportChildStart(_)
+        | Kind::ScheduleFirstTask(_)
+        | Kind::ReportChildClose(_)
+        | Kind::SignalExternal(_)
+        | Kind::CancelExternal(_)
+        | Kind::ReportExternal(_)
+        | Kind::EndChild(_) => Err(Reject::invalid_argument("this message comes out of an outbox only").into()),
     }
 }

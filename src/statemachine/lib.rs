@@ -15,12 +15,15 @@
 
 pub mod activity;
 pub mod apply;
+pub mod child;
 pub mod context;
 pub mod deadline;
 pub mod effect;
+pub mod external;
 pub mod fault;
 pub mod kv;
 pub mod limits;
+pub mod outbox;
 pub mod reject;
 pub mod slot;
 pub mod system;

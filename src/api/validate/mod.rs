@@ -109,10 +109,10 @@ pub fn start_task_queue(queue: &mut Option<TaskQueue>) -> Checked {
 }
 
 pub fn cron_schedule(schedule: &str) -> Checked {
-    if schedule.is_empty() || core_retry::is_valid_cron(schedule) {
+    if schedule.is_empty() {
         return Ok(());
     }
-    Err(refuse("invalid CronSchedule."))
+    core_retry::check_cron(schedule).map_err(refuse)
 }
 
 pub fn priority(priority: Option<&Priority>) -> Checked {

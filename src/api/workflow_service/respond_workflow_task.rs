@@ -1,6 +1,7 @@
 //! A worker is done with a workflow task, or has failed at it.
 
 use bytes::Bytes;
+use proto::temporal::api::command::v1::{command, Command};
 use proto::temporal::api::enums::v1::QueryResultType;
 use proto::temporal::api::query::v1::WorkflowQueryResult;
 use proto::temporal::api::workflowservice::v1::{
@@ -8,7 +9,8 @@ use proto::temporal::api::workflowservice::v1::{
     RespondWorkflowTaskFailedResponse,
 };
 use statemachine::op::op::Kind as OpKind;
-use statemachine::op::{answer, CompleteWorkflowTask, FailWorkflowTask};
+use statemachine::op::{answer, CompleteWorkflowTask, FailWorkflowTask, NamespaceFacts};
+use statemachine::state;
 
 use super::assemble;
 use crate::api::call::Call;
@@ -16,7 +18,7 @@ use crate::api::errors::ApiError;
 use crate::api::frontend::{facts, Done, Frontend, PATIENCE};
 use crate::api::token::Kind;
 use crate::api::validate;
-use crate::cluster::QueryResults;
+use crate::cluster::{NamespaceError, QueryResults};
 use crate::config::Limits;
 
 pub async fn completed(
@@ -32,10 +34,12 @@ pub async fn completed(
     }
     let results = query_results(std::mem::take(&mut call.message.query_results), &frontend.config.limits);
     let deadline = call.until(PATIENCE);
+    let other_namespaces = other_namespaces(frontend, &namespace, &call.message.commands).await?;
     let op = CompleteWorkflowTask {
         namespace: Some(facts(&namespace)),
         task: Some(task.clone()),
         request: Some(call.message),
+        other_namespaces,
     };
     let done = frontend.propose_answering(&task, OpKind::CompleteWorkflowTask(op), results, deadline).await?;
     let Done { shard, index, answer: answer::Kind::CompleteWorkflowTask(answer), queries } = done else {
@@ -54,6 +58,39 @@ pub async fn completed(
         activity_tasks: activities.collect::<Result<_, _>>()?,
         reset_history_event_id: answer.reset_history_event_id,
     })
+}
+
+/// The facts of the namespaces that commands name beside their own; one that is not known is left out.
+async fn other_namespaces(
+    frontend: &Frontend,
+    own: &state::Namespace,
+    commands: &[Command],
+) -> Result<Vec<NamespaceFacts>, ApiError> {
+    let own = own.info.as_ref().map(|info| info.name.as_str()).unwrap_or_default();
+    let mut names: Vec<&str> = commands.iter().filter_map(named_namespace).filter(|name| *name != own).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut found = Vec::new();
+    for name in names {
+        match frontend.namespaces.by_name(name).await {
+            Ok(namespace) => found.push(facts(&namespace)),
+            Err(NamespaceError::NotFound) => {}
+            Err(NamespaceError::Route(error)) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+#[expect(deprecated, reason = "the namespace fields are still sent")]
+fn named_namespace(command: &Command) -> Option<&str> {
+    use command::Attributes as A;
+    let name = match command.attributes.as_ref()? {
+        A::StartChildWorkflowExecutionCommandAttributes(sent) => &sent.namespace,
+        A::SignalExternalWorkflowExecutionCommandAttributes(sent) => &sent.namespace,
+        A::RequestCancelExternalWorkflowExecutionCommandAttributes(sent) => &sent.namespace,
+        _ => return None,
+    };
+    (!name.is_empty()).then_some(name.as_str())
 }
 
 /// Answers that are too big become failures, so that who asked is told.

@@ -25,7 +25,7 @@ mod failures;
 pub mod finish;
 pub mod heartbeat;
 mod lookup;
-mod options;
+pub(crate) mod options;
 pub mod retry;
 pub mod schedule;
 pub mod start;

@@ -11,6 +11,7 @@
 mod deadlines;
 mod history;
 mod keys;
+mod outbox;
 mod ready;
 mod rows;
 mod systems;
@@ -19,6 +20,10 @@ mod visible;
 pub use deadlines::{DeadlineKey, DeadlineKind};
 pub use history::{append_batch, batch_at_or_before, read_batches, HistoryBatch};
 pub use keys::{id_bytes, id_text, prefix_end, KeyReader, KeyWriter, RunKey};
+pub use outbox::{
+    delete_outbox, is_delivered, next_outbox_id, outbox, outbox_after, outbox_floor, put_delivered, put_outbox,
+    raise_floor,
+};
 pub use ready::ReadyKey;
 pub use rows::*;
 pub use systems::*;
@@ -39,10 +44,14 @@ pub enum Table {
     Activity = 19,
     ActivityId = 20,
     Timer = 21,
+    Child = 22,
     SignalId = 23,
     Buffered = 24,
+    External = 25,
     Deadline = 48,
     Ready = 49,
     Visible = 50,
+    Outbox = 51,
     ShardTime = 52,
+    Inbox = 53,
 }

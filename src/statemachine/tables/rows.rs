@@ -9,6 +9,8 @@
 //! | Timer      | run 16, timer id                      | state::Timer   |
 //! | SignalId   | run 16, request id                    | empty          |
 //! | Buffered   | run 16, number u64                    | state::BufferedEvent |
+//! | Child      | run 16, initiated event id u64        | state::Child   |
+//! | External   | run 16, initiated event id u64        | state::External|
 
 use prost::Message;
 
@@ -145,6 +147,42 @@ pub fn put_signal_seen(txn: &mut Txn<'_>, key: RunKey, request_id: &str) {
     txn.put(key.in_table(Table::SignalId).raw(request_id.as_bytes()).done(), Vec::new());
 }
 
+/// The pending child that this event started.
+pub fn child(kv: &dyn Kv, key: RunKey, initiated_event_id: i64) -> Result<Option<state::Child>, Fault> {
+    read(kv, "child row", &key.in_table(Table::Child).i64(initiated_event_id).done())
+}
+
+/// Pending children by initiated event id.
+pub fn children(kv: &dyn Kv, key: RunKey) -> Result<Vec<state::Child>, Fault> {
+    read_all(kv, "child row", &key.in_table(Table::Child).done(), usize::MAX)
+}
+
+pub fn put_child(txn: &mut Txn<'_>, key: RunKey, row: &state::Child) {
+    txn.put(key.in_table(Table::Child).i64(row.initiated_event_id).done(), row.encode_to_vec());
+}
+
+pub fn delete_child(txn: &mut Txn<'_>, key: RunKey, initiated_event_id: i64) {
+    txn.delete(key.in_table(Table::Child).i64(initiated_event_id).done());
+}
+
+/// The signal or cancel request to another workflow that is under way for this event.
+pub fn external(kv: &dyn Kv, key: RunKey, initiated_event_id: i64) -> Result<Option<state::External>, Fault> {
+    read(kv, "external row", &key.in_table(Table::External).i64(initiated_event_id).done())
+}
+
+/// Signals and cancel requests under way, by initiated event id.
+pub fn externals(kv: &dyn Kv, key: RunKey) -> Result<Vec<state::External>, Fault> {
+    read_all(kv, "external row", &key.in_table(Table::External).done(), usize::MAX)
+}
+
+pub fn put_external(txn: &mut Txn<'_>, key: RunKey, row: &state::External) {
+    txn.put(key.in_table(Table::External).i64(row.initiated_event_id).done(), row.encode_to_vec());
+}
+
+pub fn delete_external(txn: &mut Txn<'_>, key: RunKey, initiated_event_id: i64) {
+    txn.delete(key.in_table(Table::External).i64(initiated_event_id).done());
+}
+
 /// Events held back while a workflow task runs, in order of arrival, with their numbers.
 pub fn buffered(kv: &dyn Kv, key: RunKey) -> Result<Vec<(u64, state::BufferedEvent)>, Fault> {
     let prefix = key.in_table(Table::Buffered).done();
@@ -171,9 +209,17 @@ pub fn delete_buffered(txn: &mut Txn<'_>, key: RunKey, number: u64) {
 
 /// Removes every row of a run but its deadlines, ready tasks and visibility row, whose keys the caller knows.
 pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
-    for table in
-        [Table::Run, Table::History, Table::Activity, Table::ActivityId, Table::Timer, Table::SignalId, Table::Buffered]
-    {
+    for table in [
+        Table::Run,
+        Table::History,
+        Table::Activity,
+        Table::ActivityId,
+        Table::Timer,
+        Table::Child,
+        Table::SignalId,
+        Table::Buffered,
+        Table::External,
+    ] {
         delete_all(txn, &key.in_table(table).done())?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::Harness;
-use crate::state::{Activity, Run as Row, Timer};
+use crate::state::{Activity, Child, Run as Row, Timer};
 use crate::tables::{self, Table};
 use crate::workflow::{evolve, Run};
 use crate::{MemoryKv, Txn};
@@ -14,6 +14,8 @@ pub struct Folded {
     row: Row,
     activities: Vec<Activity>,
     timers: Vec<Timer>,
+    children: Vec<Child>,
+    externals: Vec<i64>,
 }
 
 /// Asserts that every run in the store is the fold of its history.
@@ -80,6 +82,7 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
         last_batch_event_id: 0,
         last_close_batch_event_id: 0,
         close_attempted: false,
+        first_task_withheld: false,
         cancel_request_id: String::new(),
         last_started_identity: String::new(),
         visible: false,
@@ -87,6 +90,8 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
         reset_points: None,
         ..row
     };
+    let children = tables::children(kv, key).expect("no fault");
+    let externals = tables::externals(kv, key).expect("no fault");
     let activities = tables::activities(kv, key).expect("no fault");
     Folded {
         row,
@@ -102,5 +107,7 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
             })
             .collect(),
         timers: tables::timers(kv, key).expect("no fault"),
+        children: children.into_iter().map(|child| Child { outbox_id: 0, ..child }).collect(),
+        externals: externals.into_iter().map(|row| row.initiated_event_id).collect(),
     }
 }

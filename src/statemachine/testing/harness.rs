@@ -2,7 +2,9 @@
 
 use proto::temporal::api::enums::v1::TaskQueueType;
 
-use crate::op::{answer, op::Kind, Answer, NamespaceFacts, Op, Poller, Proposal, Stamp, StartTask, TaskRef};
+use crate::op::{
+    answer, op::Kind, AckOutbox, Answer, Deliver, NamespaceFacts, Op, Poller, Proposal, Stamp, StartTask, TaskRef,
+};
 use crate::tables::ReadyKey;
 use crate::time::DAY;
 use crate::{apply, tables, Effect, Fault, Kv, MemoryKv, Outcome, QueueKey, TaskType, Txn};
@@ -102,6 +104,22 @@ impl Harness {
                 _ => return effects,
             }
         }
+    }
+
+    /// Brings the first message of the outbox, or the last, to its workflow in the same store; as if the answer had
+    /// been lost it is brought again, which must change nothing, and then acknowledged.
+    pub fn deliver(&mut self, last: bool) -> Option<(Op, Outcome)> {
+        let mut waiting = tables::outbox_after(&self.kv, 0, usize::MAX).expect("no fault");
+        let row = if last { waiting.pop()? } else { waiting.into_iter().next()? };
+        let floor = tables::outbox_floor(&self.kv).expect("no fault");
+        let deliver = Deliver { from_shard: 1, id: row.id, floor, op: row.op.clone() };
+        let outcome = self.propose(Kind::Deliver(deliver.clone()));
+        let before = self.kv.clone();
+        self.propose(Kind::Deliver(deliver.clone()));
+        assert_eq!(self.kv, before, "the second delivery changes nothing");
+        self.propose(Kind::AckOutbox(AckOutbox { ids: vec![row.id] }));
+        let op = prost::Message::decode(row.op).expect("an op");
+        Some((op, outcome))
     }
 
     pub fn run(&self, workflow_id: &str) -> Option<crate::workflow::Run> {

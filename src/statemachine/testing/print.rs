@@ -53,8 +53,58 @@ fn detail(attributes: &Attributes) -> String {
         A::ActivityTaskCanceledEventAttributes(a) => {
             format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
         }
+        other => detail_of_other(other),
+    }
+}
+
+/// What tells events of children and external workflows apart.
+fn detail_of_other(attributes: &Attributes) -> String {
+    use Attributes as A;
+    match attributes {
+        A::StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
+            format!("{} {:?}", a.workflow_id, a.parent_close_policy())
+        }
+        A::StartChildWorkflowExecutionFailedEventAttributes(a) => {
+            format!("initiated={} {:?}", a.initiated_event_id, a.cause())
+        }
+        A::ChildWorkflowExecutionStartedEventAttributes(a) => format!("initiated={}", a.initiated_event_id),
+        A::ChildWorkflowExecutionCompletedEventAttributes(a) => {
+            format!("initiated={} started={}", a.initiated_event_id, a.started_event_id)
+        }
+        A::ChildWorkflowExecutionFailedEventAttributes(a) => {
+            format!("initiated={} started={} {:?}", a.initiated_event_id, a.started_event_id, a.retry_state())
+        }
+        A::ChildWorkflowExecutionCanceledEventAttributes(a) => {
+            format!("initiated={} started={}", a.initiated_event_id, a.started_event_id)
+        }
+        A::ChildWorkflowExecutionTimedOutEventAttributes(a) => {
+            format!("initiated={} started={}", a.initiated_event_id, a.started_event_id)
+        }
+        A::ChildWorkflowExecutionTerminatedEventAttributes(a) => {
+            format!("initiated={} started={}", a.initiated_event_id, a.started_event_id)
+        }
+        A::SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+            format!("{} {}", a.workflow_execution.clone().unwrap_or_default().workflow_id, a.signal_name)
+        }
+        A::SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
+            format!("initiated={} {:?}", a.initiated_event_id, a.cause())
+        }
+        A::ExternalWorkflowExecutionSignaledEventAttributes(a) => format!("initiated={}", a.initiated_event_id),
+        A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+            a.workflow_execution.clone().unwrap_or_default().workflow_id
+        }
+        A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
+            format!("initiated={} {:?}", a.initiated_event_id, a.cause())
+        }
+        A::ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => format!("initiated={}", a.initiated_event_id),
         _ => String::new(),
     }
+}
+
+/// What a message of the outbox is called.
+pub fn message(op: &crate::op::Op) -> String {
+    let shown = op.kind.as_ref().map(|kind| format!("{kind:?}")).unwrap_or_default();
+    shown.split('(').next().unwrap_or_default().to_owned()
 }
 
 /// `ok`, or the refusal's code and words.

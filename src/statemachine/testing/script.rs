@@ -4,6 +4,7 @@
 //! start wf=w queue=q                       poll-workflow queue=q
 //! complete start-timer=t:10s complete      fail-task   sticky=s:5s   force   inline
 //! poll-activity queue=q                    complete-activity   fail-activity final   heartbeat   cancel-activity
+//! complete start-child=c:ABANDON signal-external=w2:s cancel-external=c deliver [last]
 //! signal wf=w name=s request=r             cancel wf=w   terminate wf=w   tick 10s   history w   ready q
 //! ```
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 use proto::temporal::api::command::v1::{command::Attributes, *};
 use proto::temporal::api::common::v1::{ActivityType, RetryPolicy, WorkflowExecution, WorkflowType};
-use proto::temporal::api::enums::v1::{CommandType, WorkflowTaskFailedCause};
+use proto::temporal::api::enums::v1::{CommandType, ParentClosePolicy, WorkflowTaskFailedCause};
 use proto::temporal::api::failure::v1::{failure::FailureInfo, ApplicationFailureInfo, Failure};
 use proto::temporal::api::taskqueue::v1::{StickyExecutionAttributes, TaskQueue};
 use proto::temporal::api::workflowservice::v1::*;
@@ -92,6 +93,7 @@ impl Script {
             "tick" => self.tick(&words),
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
+            "deliver" => self.deliver(&words),
             verb => panic!("unknown verb {verb}"),
         }
     }
@@ -221,6 +223,7 @@ impl Script {
             ..Default::default()
         };
         let answer = self.propose(Kind::CompleteWorkflowTask(op::CompleteWorkflowTask {
+            other_namespaces: Vec::new(),
             namespace: Some(self.harness.namespace.clone()),
             task: self.workflow_task.clone(),
             request: Some(request),
@@ -302,6 +305,24 @@ impl Script {
         let effects = self.harness.tick();
         let said = print::effects(&effects, now);
         self.say(if said.is_empty() { "nothing due" } else { &said });
+    }
+
+    /// Brings every message of the outbox, and those that come of it, to its workflow.
+    fn deliver(&mut self, words: &Words<'_>) {
+        let now = self.harness.now;
+        let mut any = false;
+        while let Some((op, outcome)) = self.harness.deliver(words.has("last")) {
+            any = true;
+            let effects = print::effects(&outcome.effects, now);
+            let said = format!("{}: {}", print::message(&op), print::answer(&outcome.answer));
+            self.say(&if effects.is_empty() { said } else { format!("{said}; {effects}") });
+            if words.has("one") || matches!(outcome.answer.kind, Some(answer::Kind::Reject(_))) {
+                break;
+            }
+        }
+        if !any {
+            self.say("nothing");
+        }
     }
 
     fn history(&mut self, workflow_id: &str) {
@@ -387,7 +408,45 @@ fn command(key: &str, value: &str) -> Option<Command> {
             Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
         ),
         "sticky" | "force" | "inline" => return None,
-        other => panic!("unknown command {other}"),
+        other => command_to_others(other, id, rest),
     };
     Some(Command { command_type: kind as i32, attributes: Some(attributes), ..Default::default() })
+}
+
+/// `start-child=c:ABANDON`, `signal-external=w2:s`, `cancel-external=w2`, `cancel-external=c:child`.
+fn command_to_others(key: &str, id: &str, rest: &str) -> (CommandType, Attributes) {
+    match key {
+        "start-child" => (
+            CommandType::StartChildWorkflowExecution,
+            Attributes::StartChildWorkflowExecutionCommandAttributes(StartChildWorkflowExecutionCommandAttributes {
+                workflow_id: id.into(),
+                workflow_type: Some(WorkflowType { name: "C".into() }),
+                task_queue: Some(TaskQueue { name: id.into(), ..Default::default() }),
+                parent_close_policy: ParentClosePolicy::from_str_name(&format!("PARENT_CLOSE_POLICY_{rest}"))
+                    .unwrap_or_default() as i32,
+                ..Default::default()
+            }),
+        ),
+        "signal-external" => (
+            CommandType::SignalExternalWorkflowExecution,
+            Attributes::SignalExternalWorkflowExecutionCommandAttributes(
+                SignalExternalWorkflowExecutionCommandAttributes {
+                    execution: Some(WorkflowExecution { workflow_id: id.into(), run_id: String::new() }),
+                    signal_name: rest.into(),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "cancel-external" => (
+            CommandType::RequestCancelExternalWorkflowExecution,
+            Attributes::RequestCancelExternalWorkflowExecutionCommandAttributes(
+                RequestCancelExternalWorkflowExecutionCommandAttributes {
+                    workflow_id: id.into(),
+                    child_workflow_only: rest == "child",
+                    ..Default::default()
+                },
+            ),
+        ),
+        other => panic!("unknown command {other}"),
+    }
 }

@@ -55,7 +55,6 @@ pub fn info(row: &Row) -> WorkflowExecutionInfo {
         history_size_bytes: if closed { row.history_size } else { 0 },
         state_transition_count: if closed { row.state_transitions } else { 0 },
         execution_duration: closed.then(|| duration(row.close_time - row.execution_time)),
-        parent_namespace_id: row.parent.as_ref().map(|parent| parent.namespace_id.clone()).unwrap_or_default(),
         parent_execution: row
             .parent
             .as_ref()

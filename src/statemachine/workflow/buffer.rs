@@ -23,7 +23,7 @@ pub fn is_over_limit(ctx: &Context<'_, '_>, run: &Run) -> bool {
     run.row.buffered_events > ctx.limits.buffered_events || run.row.buffered_bytes > ctx.limits.buffered_bytes
 }
 
-/// Releases what was held back into the history: in order of arrival, ends of activities last, and closing events
+/// Releases what was held back into the history: in order of arrival, ends of activities and children last, and closing events
 /// linked to the Started events released with them. Returns whether there was anything.
 pub fn flush(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<bool> {
     if run.row.buffered_events == 0 {
@@ -46,6 +46,7 @@ pub fn flush(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<bool> {
         event.event_id = run.row.next_event_id;
         link(&mut event, &mut started);
         place_request_id(run, &event);
+        place_child_start(ctx, run, &event)?;
         run.push(event);
     }
     Ok(true)
@@ -60,7 +61,19 @@ fn place_request_id(run: &mut Run, event: &HistoryEvent) {
     }
 }
 
-/// Fills in the Started event of an activity that both started and ended while held back.
+/// A held-back start of a child has its place now.
+fn place_child_start(ctx: &mut Context<'_, '_>, run: &Run, event: &HistoryEvent) -> Decided<()> {
+    let Some(Attributes::ChildWorkflowExecutionStartedEventAttributes(started)) = &event.attributes else {
+        return Ok(());
+    };
+    if let Some(mut child) = tables::child(ctx.txn, run.key, started.initiated_event_id)? {
+        child.started_event_id = event.event_id;
+        tables::put_child(ctx.txn, run.key, &child);
+    }
+    Ok(())
+}
+
+/// Fills in the Started event of an activity or a child that both started and ended while held back.
 fn link(event: &mut HistoryEvent, started: &mut BTreeMap<i64, i64>) {
     use Attributes as A;
     let id = event.event_id;
@@ -77,6 +90,22 @@ fn link(event: &mut HistoryEvent, started: &mut BTreeMap<i64, i64>) {
         Some(A::ActivityTaskFailedEventAttributes(a)) => fill(a.scheduled_event_id, &mut a.started_event_id),
         Some(A::ActivityTaskTimedOutEventAttributes(a)) => fill(a.scheduled_event_id, &mut a.started_event_id),
         Some(A::ActivityTaskCanceledEventAttributes(a)) => fill(a.scheduled_event_id, &mut a.started_event_id),
+        Some(A::ChildWorkflowExecutionStartedEventAttributes(a)) => {
+            started.insert(a.initiated_event_id, id);
+        }
+        Some(A::ChildWorkflowExecutionCompletedEventAttributes(a)) => {
+            fill(a.initiated_event_id, &mut a.started_event_id)
+        }
+        Some(A::ChildWorkflowExecutionFailedEventAttributes(a)) => fill(a.initiated_event_id, &mut a.started_event_id),
+        Some(A::ChildWorkflowExecutionCanceledEventAttributes(a)) => {
+            fill(a.initiated_event_id, &mut a.started_event_id)
+        }
+        Some(A::ChildWorkflowExecutionTimedOutEventAttributes(a)) => {
+            fill(a.initiated_event_id, &mut a.started_event_id)
+        }
+        Some(A::ChildWorkflowExecutionTerminatedEventAttributes(a)) => {
+            fill(a.initiated_event_id, &mut a.started_event_id)
+        }
         _ => {}
     }
 }

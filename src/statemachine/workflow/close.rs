@@ -8,7 +8,7 @@ use super::run::Extras;
 use super::start::{self, NewRun};
 use super::{buffer, retention, task, Run};
 use crate::reject::Decided;
-use crate::{activity, timer, Context};
+use crate::{activity, child, timer, Context};
 
 /// Who acts when the server itself closes a run.
 pub const SERVER_IDENTITY: &str = "history-service";
@@ -27,6 +27,7 @@ pub fn end_running_task(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()>
 /// Writes a closed run: nothing of it is due any more but its retention.
 pub fn finish(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
     settle(ctx, &mut run)?;
+    child::end::tell_parent(ctx, &run)?;
     run.finish(ctx)
 }
 
@@ -54,6 +55,7 @@ fn settle(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     task::disarm_first_task(ctx, run);
     activity::close_all(ctx, run)?;
     timer::close_all(ctx, run)?;
+    child::end::apply_policies(ctx, run)?;
     run.row.sticky = None;
     run.row.last_close_batch_event_id = run.row.next_event_id - 1;
     retention::arm(ctx, run);
@@ -95,7 +97,8 @@ pub fn enforce_history_limits(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decid
         return Ok(());
     };
     terminate_by_server(ctx, run, reason)?;
-    settle(ctx, run)
+    settle(ctx, run)?;
+    child::end::tell_parent(ctx, run)
 }
 
 /// Too much is held back behind the running task: it fails, and a new one gets to see it.

@@ -36,6 +36,28 @@ pub fn event_type(attributes: &Attributes) -> EventType {
         A::UpsertWorkflowSearchAttributesEventAttributes(_) => EventType::UpsertWorkflowSearchAttributes,
         A::WorkflowPropertiesModifiedEventAttributes(_) => EventType::WorkflowPropertiesModified,
         A::WorkflowExecutionOptionsUpdatedEventAttributes(_) => EventType::WorkflowExecutionOptionsUpdated,
+        A::StartChildWorkflowExecutionInitiatedEventAttributes(_) => EventType::StartChildWorkflowExecutionInitiated,
+        A::StartChildWorkflowExecutionFailedEventAttributes(_) => EventType::StartChildWorkflowExecutionFailed,
+        A::ChildWorkflowExecutionStartedEventAttributes(_) => EventType::ChildWorkflowExecutionStarted,
+        A::ChildWorkflowExecutionCompletedEventAttributes(_) => EventType::ChildWorkflowExecutionCompleted,
+        A::ChildWorkflowExecutionFailedEventAttributes(_) => EventType::ChildWorkflowExecutionFailed,
+        A::ChildWorkflowExecutionCanceledEventAttributes(_) => EventType::ChildWorkflowExecutionCanceled,
+        A::ChildWorkflowExecutionTimedOutEventAttributes(_) => EventType::ChildWorkflowExecutionTimedOut,
+        A::ChildWorkflowExecutionTerminatedEventAttributes(_) => EventType::ChildWorkflowExecutionTerminated,
+        A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_) => {
+            EventType::SignalExternalWorkflowExecutionInitiated
+        }
+        A::SignalExternalWorkflowExecutionFailedEventAttributes(_) => EventType::SignalExternalWorkflowExecutionFailed,
+        A::ExternalWorkflowExecutionSignaledEventAttributes(_) => EventType::ExternalWorkflowExecutionSignaled,
+        A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_) => {
+            EventType::RequestCancelExternalWorkflowExecutionInitiated
+        }
+        A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_) => {
+            EventType::RequestCancelExternalWorkflowExecutionFailed
+        }
+        A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => {
+            EventType::ExternalWorkflowExecutionCancelRequested
+        }
         // Written by operations of later issues; each adds its line here with its first writer.
         _ => EventType::Unspecified,
     }
@@ -55,10 +77,21 @@ pub fn is_held_back(attributes: &Attributes) -> bool {
             | A::ActivityTaskTimedOutEventAttributes(_)
             | A::ActivityTaskCanceledEventAttributes(_)
             | A::TimerFiredEventAttributes(_)
+            | A::StartChildWorkflowExecutionFailedEventAttributes(_)
+            | A::ChildWorkflowExecutionStartedEventAttributes(_)
+            | A::ChildWorkflowExecutionCompletedEventAttributes(_)
+            | A::ChildWorkflowExecutionFailedEventAttributes(_)
+            | A::ChildWorkflowExecutionCanceledEventAttributes(_)
+            | A::ChildWorkflowExecutionTimedOutEventAttributes(_)
+            | A::ChildWorkflowExecutionTerminatedEventAttributes(_)
+            | A::SignalExternalWorkflowExecutionFailedEventAttributes(_)
+            | A::ExternalWorkflowExecutionSignaledEventAttributes(_)
+            | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
+            | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_)
     )
 }
 
-/// Whether a held-back event moves behind the others when they are released: the end of an activity.
+/// Whether a held-back event moves behind the others when they are released: the end of an activity or a child.
 pub fn moves_to_the_end(attributes: &Attributes) -> bool {
     use Attributes as A;
     matches!(
@@ -67,6 +100,11 @@ pub fn moves_to_the_end(attributes: &Attributes) -> bool {
             | A::ActivityTaskFailedEventAttributes(_)
             | A::ActivityTaskTimedOutEventAttributes(_)
             | A::ActivityTaskCanceledEventAttributes(_)
+            | A::ChildWorkflowExecutionCompletedEventAttributes(_)
+            | A::ChildWorkflowExecutionFailedEventAttributes(_)
+            | A::ChildWorkflowExecutionCanceledEventAttributes(_)
+            | A::ChildWorkflowExecutionTimedOutEventAttributes(_)
+            | A::ChildWorkflowExecutionTerminatedEventAttributes(_)
     )
 }
 

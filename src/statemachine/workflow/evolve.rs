@@ -12,7 +12,7 @@ use proto::temporal::api::history::v1::{
 use super::{task, versions, Run};
 use crate::state::{Parent, Timer, WorkflowTask};
 use crate::time::{nanos_of_timestamp, nanos_or_zero};
-use crate::{activity, tables, Fault, Txn};
+use crate::{activity, child, external, tables, Fault, Txn};
 
 pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(), Fault> {
     use Attributes as A;
@@ -94,6 +94,20 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
         | A::ActivityTaskTimedOutEventAttributes(_)
         | A::ActivityTaskCancelRequestedEventAttributes(_)
         | A::ActivityTaskCanceledEventAttributes(_) => activity::evolve::apply(txn, run, event)?,
+        A::StartChildWorkflowExecutionInitiatedEventAttributes(_)
+        | A::StartChildWorkflowExecutionFailedEventAttributes(_)
+        | A::ChildWorkflowExecutionStartedEventAttributes(_)
+        | A::ChildWorkflowExecutionCompletedEventAttributes(_)
+        | A::ChildWorkflowExecutionFailedEventAttributes(_)
+        | A::ChildWorkflowExecutionCanceledEventAttributes(_)
+        | A::ChildWorkflowExecutionTimedOutEventAttributes(_)
+        | A::ChildWorkflowExecutionTerminatedEventAttributes(_) => child::evolve::apply(txn, run, event)?,
+        A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_)
+        | A::SignalExternalWorkflowExecutionFailedEventAttributes(_)
+        | A::ExternalWorkflowExecutionSignaledEventAttributes(_)
+        | A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_)
+        | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
+        | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => external::evolve::apply(txn, run, event)?,
         _ => return Err(Fault::corrupt("event", format!("type {} has no meaning yet", event.event_type))),
     }
     Ok(())
@@ -110,6 +124,7 @@ fn started(run: &mut Run, event: &HistoryEvent, a: &WorkflowExecutionStartedEven
     row.execution_time = time.saturating_add(nanos_or_zero(a.first_workflow_task_backoff.as_ref()));
     row.execution_timeout = nanos_or_zero(a.workflow_execution_timeout.as_ref());
     row.run_timeout = nanos_or_zero(a.workflow_run_timeout.as_ref());
+    row.run_timeout_given = a.workflow_run_timeout.is_some();
     row.task_timeout = nanos_or_zero(a.workflow_task_timeout.as_ref());
     row.execution_deadline = a.workflow_execution_expiration_time.as_ref().map(nanos_of_timestamp).unwrap_or_default();
     row.first_run_id.clone_from(&a.first_execution_run_id);

@@ -15,7 +15,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &RequestCancelWorkflow) -> Decided<
     let execution = request.workflow_execution.clone().unwrap_or_default();
     let first_run_id = &request.first_execution_run_id;
     let run_id = if first_run_id.is_empty() { execution.run_id.as_str() } else { "" };
-    let mut run = Run::load(ctx, &namespace.id, &execution.workflow_id, run_id)?;
+    let run = Run::load(ctx, &namespace.id, &execution.workflow_id, run_id)?;
     if !run.is_open() {
         return Ok(answer::Kind::Done(Done {}));
     }
@@ -30,11 +30,25 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &RequestCancelWorkflow) -> Decided<
         identity: request.identity.clone(),
         ..Default::default()
     };
-    run.row.cancel_request_id.clone_from(&request.request_id);
     let extras = Extras { links: request.links.clone(), ..Default::default() };
+    receive(ctx, run, requested, &request.request_id, extras)?;
+    Ok(answer::Kind::Done(Done {}))
+}
+
+/// Records the request on an open run and finishes it; one that was asked before is left as it is.
+pub fn receive(
+    ctx: &mut Context<'_, '_>,
+    mut run: Run,
+    requested: WorkflowExecutionCancelRequestedEventAttributes,
+    request_id: &str,
+    extras: Extras,
+) -> Decided<()> {
+    if run.row.cancel_requested {
+        return Ok(());
+    }
+    run.row.cancel_request_id = request_id.into();
     run.record(ctx, Attributes::WorkflowExecutionCancelRequestedEventAttributes(requested), extras)?;
     close::enforce_buffer_limits(ctx, &mut run)?;
     task::schedule(ctx, &mut run, 0)?;
-    run.finish(ctx)?;
-    Ok(answer::Kind::Done(Done {}))
+    run.finish(ctx)
 }

@@ -23,8 +23,13 @@ pub enum Next {
     Run { state: RetryState, start: NewRun },
 }
 
-pub fn is_valid_cron(schedule: &str) -> bool {
-    Cron::parse(schedule).is_some()
+/// What is wrong with a schedule that is not empty, in Temporal's words.
+pub fn check_cron(schedule: &str) -> Result<(), &'static str> {
+    let cron = Cron::parse(schedule).ok_or("invalid CronSchedule.")?;
+    match cron.next(0, 0) {
+        Some(_) => Ok(()),
+        None => Err("invalid CronSchedule, no time can be found to satisfy the schedule"),
+    }
 }
 
 /// Nanoseconds from `now` to the schedule's next time.
@@ -118,7 +123,6 @@ fn next_run(ctx: &mut Context<'_, '_>, run: &Run, carried: Carried) -> Decided<N
         input: first.input,
         workflow_run_timeout: first.workflow_run_timeout,
         workflow_task_timeout: first.workflow_task_timeout,
-        identity: first.identity,
         header: first.header,
         memo: first.memo,
         search_attributes: first.search_attributes,

@@ -301,7 +301,7 @@ pub fn from_request(
 }
 
 /// The run timeout: that of the execution if unset, and never longer.
-fn capped(run_timeout: i64, execution_timeout: i64) -> i64 {
+pub fn capped(run_timeout: i64, execution_timeout: i64) -> i64 {
     match (run_timeout.min(TIMEOUT_MAX), execution_timeout) {
         (run, 0) => run,
         (0, execution) => execution,

@@ -29,7 +29,7 @@ const UNSTRETCHED_ATTEMPTS: i32 = 3;
 
 /// Schedules a task if none is outstanding. `original`: scheduled time of the first of a row of heartbeats, or 0.
 pub fn schedule(ctx: &mut Context<'_, '_>, run: &mut Run, original: i64) -> Decided<()> {
-    if run.row.task.is_some() || !run.is_open() || run.row.pause.is_some() {
+    if run.row.task.is_some() || !run.is_open() || run.row.pause.is_some() || run.row.first_task_withheld {
         return Ok(());
     }
     disarm_first_task(ctx, run);

@@ -9,9 +9,7 @@ use proto::temporal::api::workflowservice::v1::RespondWorkflowTaskCompletedReque
 use super::commands::{self, Carried, Refused, Scope};
 use super::{close, task, Run};
 use crate::activity::{self, EagerTarget};
-use crate::op::{
-    answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
-};
+use crate::op::{answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted};
 use crate::reject::{code, Decided};
 use crate::state::workflow_task::Type;
 use crate::state::Sticky;
@@ -34,7 +32,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
     commands::check_sequence(&request.commands)?;
     let before = run.clone();
     let mark = ctx.txn.mark();
-    match complete(ctx, run, namespace, request) {
+    match complete(ctx, run, (namespace, &op.other_namespaces), request) {
         Ok(answer) => Ok(answer),
         Err(Refused::Stop(stop)) => Err(stop),
         Err(Refused::Task { cause, message }) => {
@@ -70,7 +68,7 @@ fn after_this_answer(started: WorkflowTaskStarted) -> WorkflowTaskStarted {
 fn complete(
     ctx: &mut Context<'_, '_>,
     mut run: Run,
-    namespace: &NamespaceFacts,
+    (namespace, other_namespaces): (&NamespaceFacts, &[NamespaceFacts]),
     request: &Request,
 ) -> Result<answer::Kind, Refused> {
     let task = run.row.task.clone().unwrap_or_default();
@@ -91,6 +89,7 @@ fn complete(
     let mut carried = Carried::default();
     let scope = Scope {
         namespace,
+        other_namespaces,
         completed_event_id,
         identity: &request.identity,
         eager: eager_target(ctx, request),

@@ -12,7 +12,7 @@ use super::{start::NewRun, Run};
 use crate::activity::{self, EagerTarget};
 use crate::op::{self, NamespaceFacts};
 use crate::reject::Stop;
-use crate::{timer, Context, Fault, Reject};
+use crate::{child, timer, Context, Fault, Reject};
 
 pub(crate) const ID_LENGTH_MAX: usize = 1000;
 
@@ -65,6 +65,8 @@ pub struct Carried {
 /// What a command is carried out with.
 pub struct Scope<'s> {
     pub namespace: &'s NamespaceFacts,
+    /// Those that commands name, as far as they are known.
+    pub other_namespaces: &'s [NamespaceFacts],
     pub completed_event_id: i64,
     pub identity: &'s str,
     pub eager: Option<EagerTarget>,
@@ -179,13 +181,15 @@ pub fn carry_out(
             carried.successor = Some(super::continue_as_new::decide(ctx, run, found, extras, scope)?);
         }
         CommandType::StartChildWorkflowExecution => {
-            external::start_child(attributes!(StartChildWorkflowExecutionCommandAttributes), scope)?;
+            child::command::decide(ctx, run, attributes!(StartChildWorkflowExecutionCommandAttributes), extras, scope)?;
         }
         CommandType::SignalExternalWorkflowExecution => {
-            external::signal(attributes!(SignalExternalWorkflowExecutionCommandAttributes), scope)?;
+            let found = attributes!(SignalExternalWorkflowExecutionCommandAttributes);
+            crate::external::command::signal(ctx, run, found, extras, scope)?;
         }
         CommandType::RequestCancelExternalWorkflowExecution => {
-            external::cancel(attributes!(RequestCancelExternalWorkflowExecutionCommandAttributes), scope)?;
+            let found = attributes!(RequestCancelExternalWorkflowExecutionCommandAttributes);
+            crate::external::command::cancel(ctx, run, found, extras, scope)?;
         }
         CommandType::ProtocolMessage => external::message(attributes!(ProtocolMessageCommandAttributes))?,
         CommandType::ScheduleNexusOperation => return Err(external::not_built("ScheduleNexusOperation")),
