@@ -41,6 +41,7 @@ pub enum Table {
     Timer = 21,
     SignalId = 23,
     Buffered = 24,
+    Update = 26,
     Deadline = 48,
     Ready = 49,
     Visible = 50,

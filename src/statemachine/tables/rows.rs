@@ -9,6 +9,7 @@
 //! | Timer      | run 16, timer id                      | state::Timer   |
 //! | SignalId   | run 16, request id                    | empty          |
 //! | Buffered   | run 16, number u64                    | state::BufferedEvent |
+//! | Update     | run 16, update id                     | state::Update  |
 
 use prost::Message;
 
@@ -169,11 +170,35 @@ pub fn delete_buffered(txn: &mut Txn<'_>, key: RunKey, number: u64) {
     txn.delete(key.in_table(Table::Buffered).u64(number).done());
 }
 
+pub fn update(kv: &dyn Kv, key: RunKey, update_id: &str) -> Result<Option<state::Update>, Fault> {
+    read(kv, "update row", &key.in_table(Table::Update).raw(update_id.as_bytes()).done())
+}
+
+/// All updates of a run that have a row, by id.
+pub fn updates(kv: &dyn Kv, key: RunKey) -> Result<Vec<state::Update>, Fault> {
+    read_all(kv, "update row", &key.in_table(Table::Update).done(), usize::MAX)
+}
+
+pub fn put_update(txn: &mut Txn<'_>, key: RunKey, row: &state::Update) {
+    txn.put(key.in_table(Table::Update).raw(row.update_id.as_bytes()).done(), row.encode_to_vec());
+}
+
+pub fn delete_update(txn: &mut Txn<'_>, key: RunKey, update_id: &str) {
+    txn.delete(key.in_table(Table::Update).raw(update_id.as_bytes()).done());
+}
+
 /// Removes every row of a run but its deadlines, ready tasks and visibility row, whose keys the caller knows.
 pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
-    for table in
-        [Table::Run, Table::History, Table::Activity, Table::ActivityId, Table::Timer, Table::SignalId, Table::Buffered]
-    {
+    for table in [
+        Table::Run,
+        Table::History,
+        Table::Activity,
+        Table::ActivityId,
+        Table::Timer,
+        Table::SignalId,
+        Table::Buffered,
+        Table::Update,
+    ] {
         delete_all(txn, &key.in_table(table).done())?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use proto::temporal::api::history::v1::{
 use super::{task, versions, Run};
 use crate::state::{Parent, Timer, WorkflowTask};
 use crate::time::{nanos_of_timestamp, nanos_or_zero};
-use crate::{activity, tables, Fault, Txn};
+use crate::{activity, tables, update, Fault, Txn};
 
 pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(), Fault> {
     use Attributes as A;
@@ -94,6 +94,10 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
         | A::ActivityTaskTimedOutEventAttributes(_)
         | A::ActivityTaskCancelRequestedEventAttributes(_)
         | A::ActivityTaskCanceledEventAttributes(_) => activity::evolve::apply(txn, run, event)?,
+        A::WorkflowExecutionUpdateAcceptedEventAttributes(a) => update::evolve::accepted(txn, run, event.event_id, a)?,
+        A::WorkflowExecutionUpdateCompletedEventAttributes(a) => {
+            update::evolve::completed(txn, run, event.event_id, a)?;
+        }
         _ => return Err(Fault::corrupt("event", format!("type {} has no meaning yet", event.event_type))),
     }
     Ok(())

@@ -3,8 +3,8 @@
 
 use proto::temporal::api::command::v1::command::Attributes;
 use proto::temporal::api::command::v1::{
-    ProtocolMessageCommandAttributes, RequestCancelExternalWorkflowExecutionCommandAttributes,
-    SignalExternalWorkflowExecutionCommandAttributes, StartChildWorkflowExecutionCommandAttributes,
+    RequestCancelExternalWorkflowExecutionCommandAttributes, SignalExternalWorkflowExecutionCommandAttributes,
+    StartChildWorkflowExecutionCommandAttributes,
 };
 use proto::temporal::api::enums::v1::WorkflowTaskFailedCause as Cause;
 
@@ -127,14 +127,4 @@ pub fn cancel(
         )));
     }
     Err(not_built(COMMAND))
-}
-
-/// Messages belong to updates; without updates no message can be there to refer to.
-pub fn message(sent: Option<&ProtocolMessageCommandAttributes>) -> Result<(), Refused> {
-    let bad = |message: String| Refused::task(Cause::BadUpdateWorkflowExecutionMessage, message);
-    let sent = sent.ok_or_else(|| bad(missing_attributes("ProtocolMessage")))?;
-    if sent.message_id.is_empty() {
-        return Err(bad("MessageID is not set on ProtocolMessageCommand.".into()));
-    }
-    Err(bad(format!("ProtocolMessageCommand referenced absent message ID {}", sent.message_id)))
 }
