@@ -34,11 +34,18 @@ pub fn of_admitted(kv: &dyn Kv, key: RunKey, run: &state::Run, update_id: &str) 
         None if run.close_time == 0 => {
             Err(Reject::new(code::UNAVAILABLE, "the update is not known any more, please retry").into())
         }
-        None if run.successor_run_id.is_empty() => {
-            Err(Reject::not_found("workflow update was aborted by closing workflow").into())
-        }
+        None if run.successor_run_id.is_empty() => Err(aborted().into()),
         None => Err(admit::closing().into()),
     }
+}
+
+fn aborted() -> Reject {
+    Reject::not_found("workflow update was aborted by closing workflow")
+}
+
+/// Whether the update was turned away only because its run came to an end.
+pub fn is_closing(reject: &Reject) -> bool {
+    *reject == aborted() || *reject == admit::closing()
 }
 
 fn progress(kv: &dyn Kv, key: RunKey, run: &state::Run, row: &Update) -> Decided<Progress> {

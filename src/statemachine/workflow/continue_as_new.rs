@@ -137,7 +137,7 @@ fn new_run(
         workflow_type: sent.workflow_type.clone(),
         task_queue: Some(task::normal_queue(queue)),
         input: sent.input.clone(),
-        workflow_run_timeout: duration_if_set(run_timeout),
+        workflow_run_timeout: Some(duration(run_timeout)),
         workflow_task_timeout: Some(duration(task_timeout)),
         initiator: initiator as i32,
         continued_failure: sent.failure.clone(),

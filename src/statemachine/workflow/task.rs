@@ -226,6 +226,9 @@ fn suggest_continue_as_new(ctx: &Context<'_, '_>, run: &Run) -> Vec<i32> {
     if run.row.next_event_id > ctx.limits.suggest_events {
         reasons.push(Reason::TooManyHistoryEvents as i32);
     }
+    if run.row.updates.saturating_mul(10) >= ctx.limits.updates_total.saturating_mul(9) {
+        reasons.push(Reason::TooManyUpdates as i32);
+    }
     reasons
 }
 
