@@ -5,7 +5,6 @@
 
 use proto::temporal::api::history::v1::{History, HistoryEvent};
 use statemachine::reject::Decided;
-use statemachine::state::workflow_task::Type;
 use statemachine::tables::{batch_at_or_before, read_batches, RunKey};
 use statemachine::workflow::task;
 use statemachine::{state, Fault, Kv, Reject};
@@ -140,21 +139,13 @@ pub fn query_history(
     Ok((History { events: page.events }, next))
 }
 
-/// The events that the run's transient workflow task would have: Scheduled, and Started if a worker has it. None if there
-/// is no such task, or if an event written since has taken its place.
+/// The events that the run's transient or speculative workflow task would have: Scheduled, and Started if a worker has it.
+/// None if there is no such task, or if an event written since has taken its place.
 pub fn transient_events(run: &state::Run) -> Vec<HistoryEvent> {
-    let Some(task) = &run.task else { return Vec::new() };
-    if task.r#type() != Type::Transient || task.scheduled_event_id != run.next_event_id {
-        return Vec::new();
+    match &run.task {
+        Some(task) if task.scheduled_event_id == run.next_event_id => task::unwritten_events(run, task),
+        _ => Vec::new(),
     }
-    if task.started_event_id != 0 {
-        return task::transient_events(run, task);
-    }
-    // The core makes the pair of a started task; before the start only the first of them is true.
-    let as_if_started = state::WorkflowTask { started_event_id: task.scheduled_event_id + 1, ..task.clone() };
-    let mut events = task::transient_events(run, &as_if_started);
-    events.truncate(1);
-    events
 }
 
 /// The run that a request or its token names.

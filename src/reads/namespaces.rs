@@ -65,7 +65,13 @@ pub fn describe(row: &state::Namespace) -> DescribeNamespaceResponse {
 
 /// What SDKs may rely on. Only what works: they change their behaviour on each of these.
 fn capabilities() -> Capabilities {
-    Capabilities { eager_workflow_start: true, worker_poll_complete_on_shutdown: true, ..Default::default() }
+    Capabilities {
+        eager_workflow_start: true,
+        sync_update: true,
+        async_update: true,
+        worker_poll_complete_on_shutdown: true,
+        ..Default::default()
+    }
 }
 
 fn shown_limits() -> Limits {

@@ -2,7 +2,7 @@
 
 use crate::op::{answer, op::Kind, Answer, Proposal};
 use crate::reject::{code, Decided, Stop};
-use crate::{activity, deadline, outbox, system, tables, workflow};
+use crate::{activity, deadline, outbox, system, tables, update, workflow};
 use crate::{Context, Effect, Fault, Reject, Txn};
 
 /// What one proposal led to.
@@ -71,6 +71,8 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         Kind::UnpauseActivity(op) => activity::control::unpause(ctx, op),
         Kind::ResetActivity(op) => activity::control::reset(ctx, op),
         Kind::UpdateActivityOptions(op) => activity::control::update_options(ctx, op),
+        Kind::AdmitUpdate(op) => update::admit::decide(ctx, op),
+        Kind::UpdateWithStart(op) => update::with_start::decide(ctx, op),
         Kind::Tick(op) => deadline::tick(ctx, op),
         Kind::ChangeRetention(op) => workflow::retention::change(ctx, op),
         Kind::Deliver(op) => outbox::deliver(ctx, op),

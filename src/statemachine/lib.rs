@@ -32,6 +32,7 @@ pub mod task_queue;
 pub mod time;
 pub mod timer;
 pub mod txn;
+pub mod update;
 pub mod visibility;
 pub mod workflow;
 

@@ -1,14 +1,18 @@
 //! What a worker gets with a task: its token, its history and the queries that ride on it.
 
 use bytes::Bytes;
+use prost::{Message as _, Name};
 use proto::everstep::peer::v1::QueryTask;
 use proto::temporal::api::common::v1::{WorkflowExecution, WorkflowType};
 use proto::temporal::api::enums::v1::TaskQueueKind;
 use proto::temporal::api::history::v1::History;
+use proto::temporal::api::protocol::v1::{message::SequencingId, Message};
 use proto::temporal::api::taskqueue::v1::TaskQueue;
+use proto::temporal::api::update::v1::Request;
 use proto::temporal::api::workflowservice::v1::{PollActivityTaskQueueResponse, PollWorkflowTaskQueueResponse};
 use statemachine::tables::RunKey;
 use statemachine::time::timestamp_if_set;
+use statemachine::update::outcome::sent_with;
 use statemachine::{op, state};
 
 use crate::api::errors::ApiError;
@@ -40,6 +44,7 @@ pub fn workflow_task(
     let first = if known { started.previous_started_event_id + 1 } else { 1 };
     let (key, run) = resolve(rows, &task)?;
     let (history, next) = reads::history::task_history(rows, key, &run, first)?;
+    let updates = sent_with(rows, key, &run, task.stamp)?;
     let next_page_token = page_token(frontend, &task, next)?;
     Ok(PollWorkflowTaskQueueResponse {
         task_token: frontend.tokens()?.seal(Kind::WorkflowTask, &task.namespace_id, &task),
@@ -53,9 +58,25 @@ pub fn workflow_task(
         scheduled_time: timestamp_if_set(started.scheduled_time),
         started_time: timestamp_if_set(started.started_time),
         queries,
+        messages: updates.into_iter().map(|update| message(update, task.started_event_id - 1)).collect(),
         workflow_execution: Some(execution(task)),
         ..Default::default()
     })
+}
+
+/// An update as the message that takes it to a worker, to be handled after this event.
+fn message(update: Request, event_id: i64) -> Message {
+    let id = update.meta.as_ref().map(|meta| meta.update_id.clone()).unwrap_or_default();
+    let body = prost_types::Any {
+        type_url: format!("type.googleapis.com/{}", Request::full_name()),
+        value: update.encode_to_vec(),
+    };
+    Message {
+        id: format!("{id}/request"),
+        protocol_instance_id: id,
+        sequencing_id: Some(SequencingId::EventId(event_id)),
+        body: Some(body),
+    }
 }
 
 fn resolve(rows: &Snapshot, task: &op::TaskRef) -> Result<(RunKey, state::Run), ApiError> {

@@ -7,6 +7,7 @@ mod assemble;
 mod control;
 mod describe;
 mod history;
+mod multi_operation;
 mod namespace;
 mod poll;
 mod query;
@@ -16,6 +17,7 @@ mod signal;
 mod start;
 mod system;
 mod task_queue;
+mod update;
 mod visibility;
 mod worker;
 
@@ -101,6 +103,12 @@ serve! {
     reset_activity(ResetActivityRequest) -> ResetActivityResponse = activity_control::reset;
     update_activity_options(UpdateActivityOptionsRequest)
         -> UpdateActivityOptionsResponse = activity_control::update_options;
+
+    update_workflow_execution(UpdateWorkflowExecutionRequest) -> UpdateWorkflowExecutionResponse = update::update;
+    poll_workflow_execution_update(PollWorkflowExecutionUpdateRequest)
+        -> PollWorkflowExecutionUpdateResponse = update::poll;
+    execute_multi_operation(ExecuteMultiOperationRequest)
+        -> ExecuteMultiOperationResponse = multi_operation::execute;
 
     query_workflow(QueryWorkflowRequest) -> QueryWorkflowResponse = query::query;
     respond_query_task_completed(RespondQueryTaskCompletedRequest)

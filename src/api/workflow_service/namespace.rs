@@ -84,6 +84,8 @@ fn described(config: &Config, namespace: &state::Namespace) -> DescribeNamespace
     let info = response.namespace_info.get_or_insert_default();
     info.capabilities = Some(namespace_info::Capabilities {
         eager_workflow_start: config.features.eager_workflow_start,
+        sync_update: true,
+        async_update: true,
         worker_heartbeats: config.features.worker_heartbeats,
         worker_poll_complete_on_shutdown: config.features.end_polls_on_shutdown,
         ..Default::default()

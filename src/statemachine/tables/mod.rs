@@ -48,6 +48,7 @@ pub enum Table {
     SignalId = 23,
     Buffered = 24,
     External = 25,
+    Update = 26,
     Deadline = 48,
     Ready = 49,
     Visible = 50,

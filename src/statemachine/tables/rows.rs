@@ -11,6 +11,7 @@
 //! | Buffered   | run 16, number u64                    | state::BufferedEvent |
 //! | Child      | run 16, initiated event id u64        | state::Child   |
 //! | External   | run 16, initiated event id u64        | state::External|
+//! | Update     | run 16, update id                     | state::Update  |
 
 use prost::Message;
 
@@ -207,6 +208,23 @@ pub fn delete_buffered(txn: &mut Txn<'_>, key: RunKey, number: u64) {
     txn.delete(key.in_table(Table::Buffered).u64(number).done());
 }
 
+pub fn update(kv: &dyn Kv, key: RunKey, update_id: &str) -> Result<Option<state::Update>, Fault> {
+    read(kv, "update row", &key.in_table(Table::Update).raw(update_id.as_bytes()).done())
+}
+
+/// All updates of a run that have a row, by id.
+pub fn updates(kv: &dyn Kv, key: RunKey) -> Result<Vec<state::Update>, Fault> {
+    read_all(kv, "update row", &key.in_table(Table::Update).done(), usize::MAX)
+}
+
+pub fn put_update(txn: &mut Txn<'_>, key: RunKey, row: &state::Update) {
+    txn.put(key.in_table(Table::Update).raw(row.update_id.as_bytes()).done(), row.encode_to_vec());
+}
+
+pub fn delete_update(txn: &mut Txn<'_>, key: RunKey, update_id: &str) {
+    txn.delete(key.in_table(Table::Update).raw(update_id.as_bytes()).done());
+}
+
 /// Removes every row of a run but its deadlines, ready tasks and visibility row, whose keys the caller knows.
 pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
     for table in [
@@ -219,6 +237,7 @@ pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
         Table::SignalId,
         Table::Buffered,
         Table::External,
+        Table::Update,
     ] {
         delete_all(txn, &key.in_table(table).done())?;
     }

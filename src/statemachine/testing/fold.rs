@@ -3,7 +3,9 @@
 use prost::Message;
 
 use super::Harness;
-use crate::state::{Activity, Child, Run as Row, Timer};
+use crate::state::update::Stage;
+use crate::state::workflow_task::Type;
+use crate::state::{Activity, Child, Run as Row, Timer, Update};
 use crate::tables::{self, Table};
 use crate::workflow::{evolve, Run};
 use crate::{MemoryKv, Txn};
@@ -16,6 +18,7 @@ pub struct Folded {
     timers: Vec<Timer>,
     children: Vec<Child>,
     externals: Vec<i64>,
+    updates: Vec<Update>,
 }
 
 /// Asserts that every run in the store is the fold of its history.
@@ -60,11 +63,15 @@ fn check_run(harness: &Harness, row: Row) {
 fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
     let closed = row.close_time != 0;
     let row = Row {
-        task: row.task.filter(|task| task.attempt <= 1 && !closed).map(|task| crate::state::WorkflowTask {
-            scheduled_event_id: task.scheduled_event_id,
-            started_event_id: task.started_event_id,
-            attempt: task.attempt,
-            ..Default::default()
+        updates_in_flight: Vec::new(),
+        updates_refused: Vec::new(),
+        task: row.task.filter(|task| task.attempt <= 1 && task.r#type() != Type::Speculative && !closed).map(|task| {
+            crate::state::WorkflowTask {
+                scheduled_event_id: task.scheduled_event_id,
+                started_event_id: task.started_event_id,
+                attempt: task.attempt,
+                ..Default::default()
+            }
         }),
         task_attempt: 0,
         problem_tasks: 0,
@@ -109,5 +116,11 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
         timers: tables::timers(kv, key).expect("no fault"),
         children: children.into_iter().map(|child| Child { outbox_id: 0, ..child }).collect(),
         externals: externals.into_iter().map(|row| row.initiated_event_id).collect(),
+        updates: tables::updates(kv, key)
+            .expect("no fault")
+            .into_iter()
+            .filter(|update| matches!(update.stage(), Stage::Accepted | Stage::Completed))
+            .map(|update| Update { number: 0, ..update })
+            .collect(),
     }
 }

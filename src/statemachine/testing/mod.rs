@@ -9,6 +9,7 @@ pub mod fold;
 pub mod harness;
 pub mod print;
 pub mod script;
+mod updates;
 
 #[cfg(test)]
 mod scripts_test;

@@ -49,6 +49,13 @@ fn detail(attributes: &Attributes) -> String {
         A::ActivityTaskTimedOutEventAttributes(a) => {
             format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.retry_state())
         }
+        A::WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
+            format!("{} sequenced={}", a.protocol_instance_id, a.accepted_request_sequencing_event_id)
+        }
+        A::WorkflowExecutionUpdateCompletedEventAttributes(a) => {
+            let id = a.meta.as_ref().map(|meta| meta.update_id.as_str()).unwrap_or_default();
+            format!("{id} accepted={}", a.accepted_event_id)
+        }
         A::ActivityTaskCancelRequestedEventAttributes(a) => format!("scheduled={}", a.scheduled_event_id),
         A::ActivityTaskCanceledEventAttributes(a) => {
             format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
@@ -124,10 +131,20 @@ pub fn answer(answer: &Answer) -> String {
             let inline = if done.new_task.is_some() { " new-task" } else { "" };
             let eager =
                 if done.activities.is_empty() { String::new() } else { format!(" eager={}", done.activities.len()) };
-            format!("ok{}{inline}{eager}", if done.closed { " closed" } else { "" })
+            let closed = if done.closed { " closed" } else { "" };
+            let rewind = match done.reset_history_event_id {
+                0 => String::new(),
+                event_id => format!(" rewind={event_id}"),
+            };
+            format!("ok{closed}{inline}{eager}{rewind}")
         }
         Some(answer::Kind::Heartbeat(beat)) => {
             format!("ok cancel_requested={} paused={} reset={}", beat.cancel_requested, beat.paused, beat.reset)
+        }
+        Some(answer::Kind::UpdateWithStart(both)) => {
+            let started = both.start.as_ref().is_some_and(|start| start.started);
+            let refused = both.update_refused.as_ref().map(|reject| format!(" update refused: {}", reject.message));
+            format!("ok started={started}{}", refused.unwrap_or_default())
         }
         _ => "ok".to_owned(),
     }

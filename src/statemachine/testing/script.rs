@@ -6,6 +6,8 @@
 //! poll-activity queue=q                    complete-activity   fail-activity final   heartbeat   cancel-activity
 //! complete start-child=c:ABANDON signal-external=w2:s cancel-external=c deliver [last]
 //! signal wf=w name=s request=r             cancel wf=w   terminate wf=w   tick 10s   history w   ready q
+//! update u                                 update-with-start u request=r conflict=2   outcome u
+//! complete accept=u respond=u reject=u     complete mute-accept=u (without a command)
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use proto::temporal::api::failure::v1::{failure::FailureInfo, ApplicationFailure
 use proto::temporal::api::taskqueue::v1::{StickyExecutionAttributes, TaskQueue};
 use proto::temporal::api::workflowservice::v1::*;
 
-use super::{fold, print, Harness};
+use super::{fold, print, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
 use crate::{op, TaskType};
@@ -25,15 +27,15 @@ use crate::{op, TaskType};
 /// A script being run.
 #[derive(Default)]
 pub struct Script {
-    harness: Harness,
+    pub(super) harness: Harness,
     workflow_task: Option<TaskRef>,
     activity_task: Option<TaskRef>,
     output: String,
 }
 
 /// A line's words after the verb: plain ones, and `key=value` pairs, in order.
-struct Words<'l> {
-    pairs: Vec<(&'l str, &'l str)>,
+pub(super) struct Words<'l> {
+    pub(super) pairs: Vec<(&'l str, &'l str)>,
     by_key: BTreeMap<&'l str, &'l str>,
 }
 
@@ -44,7 +46,7 @@ impl<'l> Words<'l> {
         Self { by_key: pairs.iter().copied().collect(), pairs }
     }
 
-    fn get(&self, key: &str, default: &'l str) -> &'l str {
+    pub(super) fn get(&self, key: &str, default: &'l str) -> &'l str {
         self.by_key.get(key).copied().unwrap_or(default)
     }
 
@@ -91,6 +93,9 @@ impl Script {
             "cancel-activity" => self.cancel_activity(),
             "heartbeat" => self.heartbeat(),
             "tick" => self.tick(&words),
+            "update" => updates::admit(self, &words),
+            "update-with-start" => updates::with_start(self, &words),
+            "outcome" => updates::outcome(self, &words),
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
             "deliver" => self.deliver(&words),
@@ -98,13 +103,13 @@ impl Script {
         }
     }
 
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.output.push_str("  ");
         self.output.push_str(text);
         self.output.push('\n');
     }
 
-    fn propose(&mut self, kind: Kind) -> Answer {
+    pub(super) fn propose(&mut self, kind: Kind) -> Answer {
         let now = self.harness.now;
         let outcome = self.harness.propose(kind);
         let effects = print::effects(&outcome.effects, now);
@@ -113,11 +118,22 @@ impl Script {
         outcome.answer
     }
 
-    fn execution(words: &Words<'_>) -> Option<WorkflowExecution> {
+    pub(super) fn execution(words: &Words<'_>) -> Option<WorkflowExecution> {
         Some(WorkflowExecution { workflow_id: words.get("wf", "w").into(), run_id: String::new() })
     }
 
     fn start(&mut self, words: &Words<'_>) {
+        let request = Some(self.start_request(words));
+        let namespace = Some(self.harness.namespace.clone());
+        let answer = self.propose(Kind::StartWorkflow(op::StartWorkflow { namespace, request }));
+        if let Some(answer::Kind::StartWorkflow(start)) = answer.kind {
+            if let Some(eager) = start.eager_task {
+                self.workflow_task = eager.task;
+            }
+        }
+    }
+
+    pub(super) fn start_request(&self, words: &Words<'_>) -> StartWorkflowExecutionRequest {
         let timeout = |key| words.has(key).then(|| duration(seconds(words.get(key, ""))));
         let retry = words.has("attempts").then(|| RetryPolicy {
             initial_interval: Some(duration(SECOND)),
@@ -126,7 +142,7 @@ impl Script {
             maximum_attempts: words.get("attempts", "").parse().expect("a number"),
             ..Default::default()
         });
-        let request = StartWorkflowExecutionRequest {
+        StartWorkflowExecutionRequest {
             workflow_id: words.get("wf", "w").into(),
             workflow_type: Some(WorkflowType { name: words.get("type", "T").into() }),
             task_queue: Some(TaskQueue { name: words.get("queue", "q").into(), ..Default::default() }),
@@ -141,13 +157,6 @@ impl Script {
             workflow_id_conflict_policy: words.get("conflict", "1").parse().expect("a number"),
             request_eager_execution: words.has("eager"),
             ..Default::default()
-        };
-        let namespace = Some(self.harness.namespace.clone());
-        let answer = self.propose(Kind::StartWorkflow(op::StartWorkflow { namespace, request: Some(request) }));
-        if let Some(answer::Kind::StartWorkflow(start)) = answer.kind {
-            if let Some(eager) = start.eager_task {
-                self.workflow_task = eager.task;
-            }
         }
     }
 
@@ -213,6 +222,7 @@ impl Script {
         let sticky = words.by_key.get("sticky").and_then(|text| text.split_once(':'));
         let request = RespondWorkflowTaskCompletedRequest {
             commands: words.pairs.iter().filter_map(|(key, value)| command(key, value)).collect(),
+            messages: words.pairs.iter().filter_map(|(key, value)| updates::message(key, value)).collect(),
             identity: "A".into(),
             force_create_new_workflow_task: words.has("force"),
             return_new_workflow_task: words.has("inline"),
@@ -407,7 +417,13 @@ fn command(key: &str, value: &str) -> Option<Command> {
             CommandType::ContinueAsNewWorkflowExecution,
             Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
         ),
-        "sticky" | "force" | "inline" => return None,
+        "accept" | "respond" | "message" => (
+            CommandType::ProtocolMessage,
+            Attributes::ProtocolMessageCommandAttributes(ProtocolMessageCommandAttributes {
+                message_id: format!("{value}/{key}"),
+            }),
+        ),
+        "sticky" | "force" | "inline" | "reject" | "mute-accept" => return None,
         other => command_to_others(other, id, rest),
     };
     Some(Command { command_type: kind as i32, attributes: Some(attributes), ..Default::default() })

@@ -8,7 +8,7 @@ use super::run::Extras;
 use super::start::{self, NewRun};
 use super::{buffer, retention, task, Run};
 use crate::reject::Decided;
-use crate::{activity, child, timer, Context};
+use crate::{activity, child, timer, update, Context};
 
 /// Who acts when the server itself closes a run.
 pub const SERVER_IDENTITY: &str = "history-service";
@@ -18,7 +18,7 @@ pub fn end_running_task(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()>
     if run.task_started() {
         task::fail(ctx, run, Cause::ForceCloseCommand, None, SERVER_IDENTITY, "")?;
     } else {
-        task::disarm(ctx, run);
+        task::drop_speculative(ctx, run);
     }
     buffer::flush(ctx, run)?;
     Ok(())
@@ -56,6 +56,7 @@ fn settle(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     activity::close_all(ctx, run)?;
     timer::close_all(ctx, run)?;
     child::end::apply_policies(ctx, run)?;
+    update::close_all(ctx, run)?;
     run.row.sticky = None;
     run.row.last_close_batch_event_id = run.row.next_event_id - 1;
     retention::arm(ctx, run);

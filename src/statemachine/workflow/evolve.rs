@@ -12,7 +12,7 @@ use proto::temporal::api::history::v1::{
 use super::{task, versions, Run};
 use crate::state::{Parent, Timer, WorkflowTask};
 use crate::time::{nanos_of_timestamp, nanos_or_zero};
-use crate::{activity, child, external, tables, Fault, Txn};
+use crate::{activity, child, external, tables, update, Fault, Txn};
 
 pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(), Fault> {
     use Attributes as A;
@@ -108,6 +108,10 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
         | A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_)
         | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
         | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => external::evolve::apply(txn, run, event)?,
+        A::WorkflowExecutionUpdateAcceptedEventAttributes(a) => update::evolve::accepted(txn, run, event.event_id, a)?,
+        A::WorkflowExecutionUpdateCompletedEventAttributes(a) => {
+            update::evolve::completed(txn, run, event.event_id, a)?;
+        }
         _ => return Err(Fault::corrupt("event", format!("type {} has no meaning yet", event.event_type))),
     }
     Ok(())

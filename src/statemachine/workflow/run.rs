@@ -7,7 +7,7 @@ use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::HistoryEvent;
 use proto::temporal::api::sdk::v1::UserMetadata;
 
-use super::{buffer, close, events, evolve};
+use super::{buffer, close, events, evolve, task};
 use crate::reject::Decided;
 use crate::tables::{self, RunKey};
 use crate::time::timestamp;
@@ -35,6 +35,8 @@ pub struct Run {
     pub visible_changed: bool,
     /// The pointer to the latest run must be written.
     pub current_changed: bool,
+    /// An update got further: those who wait for it must look.
+    pub updates_changed: bool,
 }
 
 impl Run {
@@ -47,6 +49,7 @@ impl Run {
             holds_back: false,
             visible_changed: false,
             current_changed: false,
+            updates_changed: false,
         }
     }
 
@@ -104,6 +107,9 @@ impl Run {
         extras: Extras,
         time: i64,
     ) -> Decided<i64> {
+        if task::is_speculative(self) {
+            task::write_down(ctx, self)?;
+        }
         let mut event = new_event(attributes, extras, time);
         event.event_id = self.row.next_event_id;
         evolve::apply(ctx.txn, self, &event)?;
@@ -117,6 +123,9 @@ impl Run {
         let waits = (self.task_started() || self.holds_back) && events::is_held_back(&attributes);
         if !waits {
             return self.add_with(ctx, attributes, extras);
+        }
+        if task::is_speculative(self) {
+            task::write_down(ctx, self)?;
         }
         let event = new_event(attributes, extras, ctx.now);
         evolve::apply(ctx.txn, self, &event)?;
@@ -165,7 +174,7 @@ impl Run {
         close::enforce_history_limits(ctx, &mut self)?;
         task_queue::queue_workflow_task(ctx, &mut self)?;
         self.cut_batch();
-        let changed = !self.batches.is_empty();
+        let changed = !self.batches.is_empty() || self.updates_changed;
         for batch in std::mem::take(&mut self.batches) {
             self.row.last_batch_event_id = batch.first().map(|event| event.event_id).unwrap_or_default();
             tables::append_batch(ctx.txn, self.key, batch);

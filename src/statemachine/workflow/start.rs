@@ -72,10 +72,14 @@ fn start_new(
         task::start(ctx, &mut run, &request.request_id, &request.identity)?;
         eager_task = task::started_answer(&run);
     }
-    let answer =
-        StartWorkflowAnswer { started: true, eager_task, link: Some(started_link(&run, None)), ..plain_answer(&run) };
+    let answer = StartWorkflowAnswer { eager_task, ..started_answer(&run) };
     run.finish(ctx)?;
     Ok(answer::Kind::StartWorkflow(answer))
+}
+
+/// The answer of the call that started the run.
+pub fn started_answer(run: &Run) -> StartWorkflowAnswer {
+    StartWorkflowAnswer { started: true, link: Some(started_link(run, None)), ..plain_answer(run) }
 }
 
 fn plain_answer(run: &Run) -> StartWorkflowAnswer {

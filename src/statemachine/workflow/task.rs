@@ -6,6 +6,9 @@
 //!
 //! A task after a failure (attempt > 1) is transient: its Scheduled and Started events are written only when it
 //! completes, unless new events came meanwhile, which make it a normal first attempt again.
+//!
+//! A task that only takes updates to a worker is speculative: its events are written as soon as any other event is, and
+//! never if the worker refuses all of the updates.
 
 use proto::temporal::api::enums::v1::{TaskQueueKind, TimeoutType, WorkflowTaskFailedCause as Cause};
 use proto::temporal::api::failure::v1::Failure;
@@ -22,7 +25,7 @@ use crate::reject::Decided;
 use crate::state::{workflow_task::Type, WorkflowTask};
 use crate::tables::{DeadlineKey, DeadlineKind};
 use crate::time::{duration, timestamp, MINUTE, SECOND};
-use crate::{op, task_queue, Context};
+use crate::{op, task_queue, update, Context};
 
 /// Attempts after which the time a worker gets is stretched, in place of a delay.
 const UNSTRETCHED_ATTEMPTS: i32 = 3;
@@ -36,7 +39,19 @@ pub fn schedule(ctx: &mut Context<'_, '_>, run: &mut Run, original: i64) -> Deci
     if buffer::flush(ctx, run)? {
         run.row.task_attempt = 1;
     }
-    schedule_attempt(ctx, run, original, run.row.task_attempt <= 1)
+    let kind = if run.row.task_attempt <= 1 { Type::Normal } else { Type::Transient };
+    schedule_attempt(ctx, run, original, kind)
+}
+
+/// Schedules a task for updates alone, if none is outstanding that takes them along.
+pub fn schedule_speculative(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
+    if run.row.task_attempt > 1 || run.row.buffered_events > 0 {
+        return schedule(ctx, run, 0);
+    }
+    if run.row.task.is_some() || !run.is_open() || run.row.pause.is_some() {
+        return Ok(());
+    }
+    schedule_attempt(ctx, run, 0, Type::Speculative)
 }
 
 /// Schedules a task whose Scheduled event is written now even if it is not the first attempt.
@@ -45,19 +60,19 @@ pub fn schedule_written(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()>
         return Ok(());
     }
     buffer::flush(ctx, run)?;
-    schedule_attempt(ctx, run, 0, true)
+    schedule_attempt(ctx, run, 0, Type::Normal)
 }
 
-fn schedule_attempt(ctx: &mut Context<'_, '_>, run: &mut Run, original: i64, written: bool) -> Decided<()> {
+fn schedule_attempt(ctx: &mut Context<'_, '_>, run: &mut Run, original: i64, kind: Type) -> Decided<()> {
     let attempt = run.row.task_attempt.max(1);
     let start_to_close = stretched(ctx, run.row.task_timeout, attempt);
-    if written {
+    if kind == Type::Normal {
         let scheduled = scheduled_attributes(run, attempt, start_to_close);
         run.add(ctx, Attributes::WorkflowTaskScheduledEventAttributes(scheduled))?;
     } else {
         let queue = waiting_queue(run);
         run.row.task = Some(WorkflowTask {
-            r#type: Type::Transient as i32,
+            r#type: kind as i32,
             scheduled_event_id: run.row.next_event_id,
             attempt,
             scheduled_time: ctx.now,
@@ -174,19 +189,19 @@ pub fn start(ctx: &mut Context<'_, '_>, run: &mut Run, request_id: &str, identit
     task.request_id = request_id.into();
     task.identity = identity.into();
     task.started_time = ctx.now;
-    if task.r#type() == Type::Transient {
-        task.started_event_id = task.scheduled_event_id + 1;
-    } else {
+    if task.r#type() == Type::Normal {
         let started = started_attributes(task);
         run.add(ctx, Attributes::WorkflowTaskStartedEventAttributes(started))?;
         run.cut_batch();
+    } else {
+        task.started_event_id = task.scheduled_event_id + 1;
     }
     run.row.last_started_identity = identity.into();
     let Some(task) = run.row.task.as_mut() else { return Ok(()) };
     task.deadline = ctx.now.saturating_add(task.start_to_close);
     let deadline = deadline(run.key, task, DeadlineKind::TaskStartToClose);
     deadline.put(ctx.txn, "");
-    Ok(())
+    update::send(ctx, run)
 }
 
 fn started_attributes(task: &WorkflowTask) -> WorkflowTaskStartedEventAttributes {
@@ -211,12 +226,16 @@ fn suggest_continue_as_new(ctx: &Context<'_, '_>, run: &Run) -> Vec<i32> {
     if run.row.next_event_id > ctx.limits.suggest_events {
         reasons.push(Reason::TooManyHistoryEvents as i32);
     }
+    if run.row.updates.saturating_mul(10) >= ctx.limits.updates_total.saturating_mul(9) {
+        reasons.push(Reason::TooManyUpdates as i32);
+    }
     reasons
 }
 
-/// The events a transient task would have, for the poller that gets it: shown, not stored.
-pub fn transient_events(run: &crate::state::Run, task: &WorkflowTask) -> Vec<HistoryEvent> {
-    if task.r#type() != Type::Transient || task.started_event_id == 0 {
+/// The events that a transient or speculative task has but for their being written: Scheduled, and Started if a worker
+/// has it. They are shown to workers, and stored when the task comes to something.
+pub fn unwritten_events(run: &crate::state::Run, task: &WorkflowTask) -> Vec<HistoryEvent> {
+    if task.r#type() == Type::Normal {
         return Vec::new();
     }
     let kind = if task.sticky { TaskQueueKind::Sticky } else { TaskQueueKind::Normal };
@@ -233,32 +252,42 @@ pub fn transient_events(run: &crate::state::Run, task: &WorkflowTask) -> Vec<His
         attributes: Some(attributes),
         ..Default::default()
     };
-    vec![
-        event(
-            task.scheduled_event_id,
-            task.scheduled_time,
-            Attributes::WorkflowTaskScheduledEventAttributes(scheduled),
-        ),
-        event(
-            task.started_event_id,
-            task.started_time,
-            Attributes::WorkflowTaskStartedEventAttributes(started_attributes(task)),
-        ),
-    ]
+    let scheduled = Attributes::WorkflowTaskScheduledEventAttributes(scheduled);
+    let mut events = vec![event(task.scheduled_event_id, task.scheduled_time, scheduled)];
+    if task.started_event_id != 0 {
+        let started = Attributes::WorkflowTaskStartedEventAttributes(started_attributes(task));
+        events.push(event(task.started_event_id, task.started_time, started));
+    }
+    events
 }
 
-/// Writes down the Scheduled and Started events of a transient task that did complete.
-pub fn write_transient(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
-    let Some(task) = run.row.task.clone() else { return Ok(()) };
-    for event in transient_events(&run.row, &task) {
+/// Writes down the events that the task has not had so far; it is a normal one from now on.
+pub fn write_down(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
+    let Some(task) = run.row.task.as_mut() else { return Ok(()) };
+    let unwritten = task.clone();
+    task.r#type = Type::Normal as i32;
+    for event in unwritten_events(&run.row, &unwritten) {
         let (Some(attributes), Some(time)) = (event.attributes, event.event_time) else { continue };
         run.add_at(ctx, attributes, Extras::default(), crate::time::nanos_of_timestamp(&time))?;
     }
     if let Some(written) = run.row.task.as_mut() {
         let (scheduled_event_id, started_event_id) = (written.scheduled_event_id, written.started_event_id);
-        *written = WorkflowTask { r#type: Type::Normal as i32, scheduled_event_id, started_event_id, ..task };
+        *written = WorkflowTask { r#type: Type::Normal as i32, scheduled_event_id, started_event_id, ..unwritten };
     }
     Ok(())
+}
+
+/// Whether the task exists for updates alone and has no events yet.
+pub fn is_speculative(run: &Run) -> bool {
+    run.row.task.as_ref().is_some_and(|task| task.r#type() == Type::Speculative)
+}
+
+/// Forgets a speculative task as if it had never been.
+pub fn drop_speculative(ctx: &mut Context<'_, '_>, run: &mut Run) {
+    disarm(ctx, run);
+    if is_speculative(run) {
+        run.row.task = None;
+    }
 }
 
 /// Ends the started task as failed. Only the first failure in a row is an event.
@@ -271,6 +300,7 @@ pub fn fail(
     binary_checksum: &str,
 ) -> Decided<()> {
     disarm(ctx, run);
+    update::take_back(ctx, run)?;
     let Some(task) = run.row.task.clone() else { return Ok(()) };
     if task.r#type() == Type::Transient {
         forget(run, true);
@@ -293,6 +323,7 @@ pub fn fail(
 /// Ends the task as timed out. Only the first in a row is an event.
 pub fn time_out(ctx: &mut Context<'_, '_>, run: &mut Run, kind: TimeoutType) -> Decided<()> {
     disarm(ctx, run);
+    update::take_back(ctx, run)?;
     let Some(task) = run.row.task.clone() else { return Ok(()) };
     if task.r#type() == Type::Transient {
         forget(run, kind == TimeoutType::StartToClose);
@@ -342,7 +373,7 @@ pub fn started_answer(run: &Run) -> Option<op::WorkflowTaskStarted> {
         attempt: task.attempt,
         task_queue: run.row.task_queue.clone(),
         sticky: task.sticky && run.row.sticky.is_some(),
-        transient: transient_events(&run.row, task),
+        transient: unwritten_events(&run.row, task),
     })
 }
 

@@ -9,12 +9,19 @@ use proto::temporal::api::workflowservice::v1::RespondWorkflowTaskCompletedReque
 use super::commands::{self, Carried, Refused, Scope};
 use super::{close, task, Run};
 use crate::activity::{self, EagerTarget};
-use crate::op::{answer, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted};
+use crate::op::{
+    answer, ActivityTaskStarted, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
+};
 use crate::reject::{code, Decided};
 use crate::state::workflow_task::Type;
 use crate::state::Sticky;
 use crate::time::nanos_or_zero;
-use crate::{Context, Fault, Reject};
+use crate::update::messages::{self, Messages};
+use crate::{update, Context, Fault, Reject};
+
+/// Events that a worker able to do so forgets again with a discarded task (Temporal:
+/// history.discardSpeculativeWorkflowTaskMaximumEventsCount).
+const DISCARDED_EVENTS_MAX: i64 = 10;
 
 type Request = RespondWorkflowTaskCompletedRequest;
 
@@ -77,8 +84,11 @@ fn complete(
         return heartbeat_timeout(ctx, run);
     }
     task::disarm(ctx, &mut run);
+    if comes_to_nothing(&run, request) {
+        return discard(ctx, run, request);
+    }
     if task.r#type() == Type::Transient {
-        task::write_transient(ctx, &mut run)?;
+        task::write_down(ctx, &mut run)?;
     }
     stick(&mut run, request);
     let completed_event_id = record_completion(ctx, &mut run, request)?;
@@ -86,7 +96,7 @@ fn complete(
         .commands
         .last()
         .is_some_and(|command| commands::is_closing(CommandType::try_from(command.command_type).unwrap_or_default()));
-    let mut carried = Carried::default();
+    let mut carried = Carried { messages: Messages::new(&request.messages), ..Default::default() };
     let scope = Scope {
         namespace,
         other_namespaces,
@@ -108,8 +118,45 @@ fn complete(
     if closes {
         return finish_closed(ctx, run, carried);
     }
+    carried.messages.carry_out_rest(ctx, &mut run)?;
+    if !heartbeat {
+        messages::reject_unprocessed(ctx, &mut run)?;
+    }
     let original = if heartbeat { task.original_scheduled_time } else { 0 };
-    go_on(ctx, run, request, carried, original)
+    if run.row.buffered_events > 0 || request.force_create_new_workflow_task || carried.needs_task {
+        task::schedule(ctx, &mut run, original)?;
+    } else if update::any_unsent(ctx, &run)? {
+        // If the task led to events, the next one can as well be written: it will be.
+        match run.row.next_event_id == completed_event_id + 1 {
+            true => task::schedule_speculative(ctx, &mut run)?,
+            false => task::schedule(ctx, &mut run, 0)?,
+        }
+    }
+    go_on(ctx, run, request, carried.activities, 0)
+}
+
+/// A speculative task whose updates are all refused never was, unless it brought the worker events that were new.
+fn comes_to_nothing(run: &Run, request: &Request) -> bool {
+    if !task::is_speculative(run) || !request.commands.is_empty() || request.force_create_new_workflow_task {
+        return false;
+    }
+    let scheduled_event_id = run.row.task.as_ref().map(|task| task.scheduled_event_id).unwrap_or_default();
+    // All that follows the last task but its completion.
+    let news = scheduled_event_id - run.row.previous_started_event_id - 2;
+    let discards = request.capabilities.as_ref().is_some_and(|able| able.discard_speculative_workflow_task_with_events);
+    messages::only_rejections(&request.messages) && (news == 0 || discards && news <= DISCARDED_EVENTS_MAX)
+}
+
+fn discard(ctx: &mut Context<'_, '_>, mut run: Run, request: &Request) -> Result<answer::Kind, Refused> {
+    task::drop_speculative(ctx, &mut run);
+    stick(&mut run, request);
+    Messages::new(&request.messages).carry_out_rest(ctx, &mut run)?;
+    messages::reject_unprocessed(ctx, &mut run)?;
+    if update::any_unsent(ctx, &run)? {
+        task::schedule_speculative(ctx, &mut run)?;
+    }
+    let rewind_to = run.row.previous_started_event_id;
+    go_on(ctx, run, request, Vec::new(), rewind_to)
 }
 
 /// Nothing but a request for a new task: the worker needs more time.
@@ -169,12 +216,9 @@ fn go_on(
     ctx: &mut Context<'_, '_>,
     mut run: Run,
     request: &Request,
-    carried: Carried,
-    original: i64,
+    activities: Vec<ActivityTaskStarted>,
+    reset_history_event_id: i64,
 ) -> Result<answer::Kind, Refused> {
-    if run.row.buffered_events > 0 || request.force_create_new_workflow_task || carried.needs_task {
-        task::schedule(ctx, &mut run, original)?;
-    }
     let mut new_task = None;
     if request.return_new_workflow_task && run.row.task.is_some() {
         let request_id = ctx.call_id();
@@ -184,8 +228,9 @@ fn go_on(
     run.finish(ctx)?;
     Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
         new_task,
-        activities: carried.activities,
-        ..Default::default()
+        activities,
+        reset_history_event_id,
+        closed: false,
     }))
 }
 
@@ -211,6 +256,9 @@ fn refuse(
     };
     #[expect(deprecated, reason = "older SDKs send checksums")]
     let checksum = request.binary_checksum.as_str();
+    if cause == Cause::BadUpdateWorkflowExecutionMessage {
+        update::abort_sent(ctx, &mut run)?;
+    }
     task::fail(ctx, &mut run, cause, Some(failure), &request.identity, checksum)?;
     if terminates {
         close::terminate_by_server(ctx, &mut run, &text)?;

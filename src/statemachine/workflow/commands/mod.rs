@@ -12,6 +12,7 @@ use super::{start::NewRun, Run};
 use crate::activity::{self, EagerTarget};
 use crate::op::{self, NamespaceFacts};
 use crate::reject::Stop;
+use crate::update::messages::Messages;
 use crate::{child, timer, Context, Fault, Reject};
 
 pub(crate) const ID_LENGTH_MAX: usize = 1000;
@@ -58,6 +59,8 @@ pub struct Carried {
     pub activities: Vec<op::ActivityTaskStarted>,
     /// An activity ended without having started: the workflow must hear of it in a new task.
     pub needs_task: bool,
+    /// What the worker says about updates and no command has referred to yet.
+    pub messages: Messages,
     /// The run closed, and this one follows it.
     pub successor: Option<(String, NewRun)>,
 }
@@ -191,7 +194,10 @@ pub fn carry_out(
             let found = attributes!(RequestCancelExternalWorkflowExecutionCommandAttributes);
             crate::external::command::cancel(ctx, run, found, extras, scope)?;
         }
-        CommandType::ProtocolMessage => external::message(attributes!(ProtocolMessageCommandAttributes))?,
+        CommandType::ProtocolMessage => {
+            let id = properties::message_id(attributes!(ProtocolMessageCommandAttributes))?;
+            carried.messages.carry_out(ctx, run, id)?;
+        }
         CommandType::ScheduleNexusOperation => return Err(external::not_built("ScheduleNexusOperation")),
         CommandType::RequestCancelNexusOperation => return Err(external::not_built("RequestCancelNexusOperation")),
         CommandType::Unspecified => return Err(Reject::invalid_argument("unknown command type: Unspecified").into()),

@@ -1,8 +1,8 @@
-//! Markers, search attributes and memo.
+//! Markers, search attributes and memo, and references to messages.
 
 use prost::Message;
 use proto::temporal::api::command::v1::{
-    ModifyWorkflowPropertiesCommandAttributes, RecordMarkerCommandAttributes,
+    ModifyWorkflowPropertiesCommandAttributes, ProtocolMessageCommandAttributes, RecordMarkerCommandAttributes,
     UpsertWorkflowSearchAttributesCommandAttributes,
 };
 use proto::temporal::api::enums::v1::WorkflowTaskFailedCause as Cause;
@@ -103,4 +103,14 @@ pub fn modify(
     };
     run.add_with(ctx, Attributes::WorkflowPropertiesModifiedEventAttributes(modified), extras)?;
     Ok(())
+}
+
+/// The message about an update that a command refers to.
+pub fn message_id(sent: Option<&ProtocolMessageCommandAttributes>) -> Result<&str, Refused> {
+    let bad = |message: String| Refused::task(Cause::BadUpdateWorkflowExecutionMessage, message);
+    let sent = sent.ok_or_else(|| bad(missing_attributes("ProtocolMessage")))?;
+    if sent.message_id.is_empty() {
+        return Err(bad("MessageID is not set on ProtocolMessageCommand.".into()));
+    }
+    Ok(&sent.message_id)
 }
