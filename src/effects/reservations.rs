@@ -102,12 +102,13 @@ mod tests {
             kv
         };
         let run = RunRef { namespace_id: ID.into(), workflow_id: "w".into(), run_id: ID.into() };
+        let queue = |rows: &MemoryKv| next_queue(rows, &run).expect("readable");
         let mut row = state::Run { task_queue: "normal".into(), ..Default::default() };
-        assert_eq!(next_queue(&store(&row), &run), Ok(Some("normal".into())));
+        assert_eq!(queue(&store(&row)), Some("normal".into()));
         row.sticky = Some(state::Sticky { queue: "sticky".into(), ..Default::default() });
-        assert_eq!(next_queue(&store(&row), &run), Ok(Some("sticky".into())));
+        assert_eq!(queue(&store(&row)), Some("sticky".into()));
         row.task = Some(state::WorkflowTask::default());
-        assert_eq!(next_queue(&store(&row), &run), Ok(None));
-        assert_eq!(next_queue(&MemoryKv::default(), &run), Ok(None));
+        assert_eq!(queue(&store(&row)), None);
+        assert_eq!(queue(&MemoryKv::default()), None);
     }
 }
