@@ -9,7 +9,8 @@ const HEIGHT: f64 = 200.0;
 const MARGIN: f64 = 50.0;
 const COLOURS: [&str; 6] = ["#2563eb", "#dc2626", "#059669", "#d97706", "#7c3aed", "#475569"];
 
-const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em;color:#1e293b}\
+const STYLE: &str =
+    "body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em;color:#1e293b}\
     table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25em .7em;text-align:right;\
     border-bottom:1px solid #e2e8f0}th:first-child,td:first-child{text-align:left}svg{display:block;margin:1em 0}\
     .scroll{overflow-x:auto}";

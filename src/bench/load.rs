@@ -82,9 +82,8 @@ impl Bench {
         let (sender, ended) = oneshot::channel();
         let under_way = UnderWay { due, ended: sender };
         self.under_way.lock().expect("nothing panics while it is held").insert(workflow_id.clone(), under_way);
-        let done = self.start(&workflow_id, due).await
-            && self.signal(&workflow_id).await
-            && self.patiently(ended).await;
+        let done =
+            self.start(&workflow_id, due).await && self.signal(&workflow_id).await && self.patiently(ended).await;
         if !done {
             self.under_way.lock().expect("nothing panics while it is held").remove(&workflow_id);
         }
@@ -128,10 +127,7 @@ impl Bench {
         for number in 0..self.plan.steps {
             let request = SignalWorkflowExecutionRequest {
                 namespace: self.options.namespace.clone(),
-                workflow_execution: Some(WorkflowExecution {
-                    workflow_id: workflow_id.into(),
-                    run_id: String::new(),
-                }),
+                workflow_execution: Some(WorkflowExecution { workflow_id: workflow_id.into(), run_id: String::new() }),
                 signal_name: "bench".into(),
                 input: Some(self.plan.payloads.clone()),
                 identity: "everstep-bench".into(),
