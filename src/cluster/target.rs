@@ -87,6 +87,7 @@ pub(super) fn hints_of(op: &op::Op) -> Option<TaskHints> {
         Kind::CompleteActivity(op) => wakes(op.task.as_ref()),
         Kind::FailActivity(op) => wakes(op.task.as_ref()),
         Kind::CancelActivity(op) => wakes(op.task.as_ref()),
+        Kind::Tick(_) => Some(TaskHints { due: true, ..Default::default() }),
         _ => None,
     }
 }

@@ -1,13 +1,17 @@
 //! Parked pollers that go with a proposal: the same entry then makes a task and starts it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
 use proto::everstep::peer::v1::{RunRef, TaskHints};
-use statemachine::tables::{self, RunKey};
-use statemachine::{op, Fault, Kv, QueueKey, TaskType};
+use statemachine::tables::{self, DeadlineKey, DeadlineKind, RunKey};
+use statemachine::{op, state, Fault, Kv, QueueKey, TaskType};
 
-use crate::cluster::{Reservations, Router};
+use crate::cluster::{now, Reservations, Router};
 use crate::matching::Matching;
+
+/// So many due rows are looked at for one Tick.
+const DUE_MAX: usize = 16;
 
 pub struct ParkedPollers {
     router: Weak<Router>,
@@ -31,6 +35,14 @@ impl ParkedPollers {
         })
     }
 
+    fn due(&self, shard: u32) -> Vec<(String, String)> {
+        let Some(rows) = self.router.upgrade().and_then(|router| router.local(shard)) else { return Vec::new() };
+        due_queues(&rows, now()).unwrap_or_else(|fault| {
+            tracing::error!(shard, %fault, "the deadlines cannot be read");
+            Vec::new()
+        })
+    }
+
     /// The queue of the workflow task that the run would get now.
     fn queue_of(&self, shard: u32, run: &RunRef) -> Option<String> {
         let rows = self.router.upgrade()?.local(shard)?;
@@ -39,6 +51,20 @@ impl ParkedPollers {
             None
         })
     }
+}
+
+/// The workflow tasks that a Tick would make now: of which namespace and on which queue.
+fn due_queues(rows: &dyn Kv, now: i64) -> Result<Vec<(String, String)>, Fault> {
+    let mut queues = Vec::new();
+    let mut runs = BTreeSet::new();
+    for (key, _) in DeadlineKey::due(rows, now, DUE_MAX)? {
+        if !matches!(key.kind, DeadlineKind::Timer | DeadlineKind::FirstTask) || !runs.insert(key.run) {
+            continue;
+        }
+        let row = tables::run(rows, key.run)?;
+        queues.extend(row.and_then(|row| Some((row.namespace_id.clone(), queue_of_row(row)?))));
+    }
+    Ok(queues)
 }
 
 /// `None`: the run would get no task now.
@@ -52,8 +78,12 @@ fn next_queue(rows: &dyn Kv, run: &RunRef) -> Result<Option<String>, Fault> {
         &run.run_id
     };
     let Some(key) = RunKey::new(&run.namespace_id, &run.workflow_id, run_id) else { return Ok(None) };
-    let row = tables::run(rows, key)?.filter(|row| row.task.is_none() && row.close_time == 0 && row.pause.is_none());
-    Ok(row.map(|row| row.sticky.map_or(row.task_queue, |sticky| sticky.queue)))
+    Ok(tables::run(rows, key)?.and_then(queue_of_row))
+}
+
+fn queue_of_row(row: state::Run) -> Option<String> {
+    let gets_one = row.task.is_none() && row.close_time == 0 && row.pause.is_none();
+    gets_one.then(|| row.sticky.map_or(row.task_queue, |sticky| sticky.queue))
 }
 
 impl Reservations for ParkedPollers {
@@ -68,6 +98,11 @@ impl Reservations for ParkedPollers {
         if let Some(run) = &hints.run {
             let queue = self.queue_of(shard, run).filter(|queue| *queue != hints.workflow_queue);
             held.extend(queue.and_then(|queue| self.reserve_one(&run.namespace_id, TaskType::Workflow, queue)));
+        }
+        if hints.due {
+            for (namespace_id, queue) in self.due(shard) {
+                held.extend(self.reserve_one(&namespace_id, TaskType::Workflow, queue));
+            }
         }
         held
     }
@@ -86,7 +121,7 @@ impl Reservations for ParkedPollers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use statemachine::{state, MemoryKv, Txn};
+    use statemachine::{MemoryKv, Txn};
 
     const ID: &str = "32049b68-7872-4094-8e63-d0dd59896a83";
 
