@@ -1,6 +1,7 @@
 //! Everstep in one crate: storage and Raft below, the API and the pages above, `node` connects them. See ARCHITECTURE.md.
 
 pub mod api;
+pub mod bench;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -31,7 +31,7 @@ use crate::cluster::{
     Router, RouterOptions,
 };
 use crate::config::Config;
-use crate::effects::{Hands, Hub, QueryRegistry, QueueHomes, ReadyTasks, Watchers};
+use crate::effects::{Hands, Hub, ParkedPollers, QueryRegistry, QueueHomes, ReadyTasks, Watchers};
 use crate::matching::{self, Matching, PeerService};
 use crate::raft::{Groups, RaftConfig, RaftOptions};
 use crate::storage::StorageConfig;
@@ -244,6 +244,7 @@ impl Core {
         let homes = QueueHomes::new(router.clone());
         let matching = Matching::start(homes.clone(), matching::Limits::default());
         matching.set_source(Arc::new(ReadyTasks::new(router.clone(), tasks.clone())));
+        router.connect_reservations(ParkedPollers::new(&router, matching.clone()));
         hub.connect(Hands { router: router.clone(), matching: matching.clone() });
         Ok(Self { groups, peers, router, matching, hub, homes, tasks, cluster_id })
     }

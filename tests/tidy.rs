@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["storage", "raft", "cluster", "matching", "effects", "reads", "auth"]),
     ("api", &["storage", "raft", "cluster", "matching", "effects", "reads", "auth"]),
     ("node", &["storage", "raft", "cluster", "matching", "effects", "reads", "auth", "web", "api"]),
-    ("cli", &["storage", "raft", "cluster", "node"]),
+    ("bench", &["cluster", "node"]),
+    ("cli", &["storage", "raft", "cluster", "node", "bench"]),
 ];
 
 /// What every folder of the root package may use.

@@ -39,6 +39,8 @@ enum Command {
     Dev(Box<dev::Args>),
     /// Look at a running cluster.
     Cluster(cluster::Args),
+    /// Measure this server, or any other that speaks Temporal's API.
+    Bench(Box<crate::bench::Args>),
     /// Check a configuration file, or print the page that documents every key.
     Config(config::Args),
 }
@@ -50,7 +52,7 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Some(command) = cli.command else {
-        eprintln!("everstep: a command is needed: server, dev, cluster or config (--help tells more)");
+        eprintln!("everstep: a command is needed: server, dev, cluster, bench or config (--help tells more)");
         return ExitCode::from(2);
     };
     match run(command) {
@@ -69,6 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Server(args) => server::run(args).await,
             Command::Dev(args) => dev::run(*args).await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::Bench(args) => crate::bench::run(*args).await,
             Command::Config(args) => config::run(&args),
         }
     });

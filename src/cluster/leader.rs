@@ -1,16 +1,18 @@
 //! What the leader of a shard adds to an op, and the seam where `effects` joins in.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use prost::Message;
-use proto::everstep::peer::v1::RunRef;
+use proto::everstep::peer::v1::{RunRef, TaskHints};
 use proto::temporal::api::query::v1::WorkflowQuery;
 use rand::RngCore;
 use statemachine::limits::Limits;
 use statemachine::op;
 
-use super::target::{run_of_task, Buffered, Committed, Queries, QueryResults};
-use crate::raft::{Group, ProposeError};
+use super::target::{hints_of, run_of_task, Buffered, Committed, Queries, QueryResults};
+use crate::raft::{Applied, Group, ProposeError};
 
 /// What the leader's side keeps in memory about runs; `effects` implements it.
 pub trait LeaderHooks: Send + Sync + 'static {
@@ -22,6 +24,18 @@ pub trait LeaderHooks: Send + Sync + 'static {
 
     /// Holds a query until the run's next workflow task. Only on the leader of `shard`.
     fn buffer_query(&self, shard: u32, run: RunRef, query: WorkflowQuery) -> BoxFuture<'static, Option<Buffered>>;
+}
+
+/// The pollers parked on this node that proposals may take along; `effects` implements it. Whoever gets a task is told
+/// when the entry is applied here.
+pub trait Reservations: Send + Sync + 'static {
+    fn reserve(&self, shard: u32, hints: &TaskHints) -> Vec<op::Reservation>;
+
+    /// The pollers that got nothing wait again.
+    fn release(&self, ids: &[u64]);
+
+    /// Whether they got something will be known when the entry is applied here, if it ever is.
+    fn doubt(&self, ids: Vec<u64>);
 }
 
 /// A proposal is the op of the caller with the leader's stamp. The op stays encoded: a field of type message and one
@@ -36,6 +50,8 @@ struct EncodedProposal {
     op_id: Bytes,
     #[prost(message, optional, tag = "4")]
     limits: Option<op::Limits>,
+    #[prost(message, repeated, tag = "5")]
+    reservations: Vec<op::Reservation>,
 }
 
 /// One op on its way, encoded once for all tries.
@@ -47,6 +63,7 @@ pub(super) struct Call {
     /// Whose workflow task the op completes.
     pub(super) run: Option<RunRef>,
     pub(super) query_results: QueryResults,
+    pub(super) hints: Option<TaskHints>,
 }
 
 impl Call {
@@ -54,8 +71,9 @@ impl Call {
         let mut op_id = [0; 8];
         rand::rng().fill_bytes(&mut op_id);
         let run = super::target::run_of(op);
+        let hints = hints_of(op);
         let op = op.encode_to_vec().into();
-        Self { shard, op, op_id: Bytes::copy_from_slice(&op_id), run, query_results }
+        Self { shard, op, op_id: Bytes::copy_from_slice(&op_id), run, query_results, hints }
     }
 }
 
@@ -63,36 +81,55 @@ impl Call {
 pub(super) struct Leader {
     /// Absent: the defaults that every replica knows.
     limits: Option<op::Limits>,
-    hooks: std::sync::OnceLock<std::sync::Arc<dyn LeaderHooks>>,
+    hooks: OnceLock<Arc<dyn LeaderHooks>>,
+    reservations: OnceLock<Arc<dyn Reservations>>,
 }
 
 impl Leader {
     pub(super) fn new(limits: &Limits) -> Self {
         let limits = (*limits != Limits::default()).then(|| limits.to_proposal());
-        Self { limits, hooks: std::sync::OnceLock::new() }
+        Self { limits, hooks: OnceLock::new(), reservations: OnceLock::new() }
     }
 
-    pub(super) fn connect(&self, hooks: std::sync::Arc<dyn LeaderHooks>) {
+    pub(super) fn connect(&self, hooks: Arc<dyn LeaderHooks>) {
         assert!(self.hooks.set(hooks).is_ok(), "the leader's hooks are connected once");
     }
 
-    pub(super) fn hooks(&self) -> Option<&std::sync::Arc<dyn LeaderHooks>> {
+    pub(super) fn connect_reservations(&self, reservations: Arc<dyn Reservations>) {
+        assert!(self.reservations.set(reservations).is_ok(), "the reservations are connected once");
+    }
+
+    pub(super) fn hooks(&self) -> Option<&Arc<dyn LeaderHooks>> {
         self.hooks.get()
     }
 
     /// Stamps and proposes to the local group.
-    pub(super) async fn propose(&self, group: &Group, call: &Call) -> Result<Committed, ProposeError> {
+    pub(super) async fn propose(&self, group: &Arc<Group>, call: &Call) -> Result<Committed, ProposeError> {
         let mut seed = [0; 16];
         rand::rng().fill_bytes(&mut seed);
+        let reservations = self.reserve(group, call);
+        let ids: Vec<u64> = reservations.iter().map(|held| held.id).collect();
         let proposal = EncodedProposal {
             stamp: Some(op::Stamp { now: super::now(), seed: Bytes::copy_from_slice(&seed) }),
             op: call.op.clone(),
             op_id: call.op_id.clone(),
             limits: self.limits,
+            reservations,
         };
-        let applied = group.propose(proposal.encode_to_vec().into()).await?;
+        let proposal = proposal.encode_to_vec().into();
+        let applied = match self.reservations.get().filter(|_| !ids.is_empty()) {
+            Some(held) => propose_reserved(held.clone(), group.clone(), proposal, ids).await?,
+            None => group.propose(proposal).await?,
+        };
         let queries = self.after(call, &applied.answer);
         Ok(Committed { shard: call.shard, index: applied.index, answer: applied.answer, queries })
+    }
+
+    fn reserve(&self, group: &Group, call: &Call) -> Vec<op::Reservation> {
+        match (&call.hints, self.reservations.get()) {
+            (Some(hints), Some(reservations)) if group.is_leader() => reservations.reserve(call.shard, hints),
+            _ => Vec::new(),
+        }
     }
 
     /// Queries answered by the completed workflow task, and queries for the one that was started.
@@ -112,6 +149,24 @@ impl Leader {
     }
 }
 
+/// Proposes on a task of its own: whoever asked may go, the reserved pollers must learn how it ended.
+async fn propose_reserved(
+    held: Arc<dyn Reservations>,
+    group: Arc<Group>,
+    proposal: Bytes,
+    ids: Vec<u64>,
+) -> Result<Applied, ProposeError> {
+    let proposing = tokio::spawn(async move {
+        let proposed = group.propose(proposal).await;
+        match &proposed {
+            Err(ProposeError::Unknown { .. }) => held.doubt(ids),
+            _ => held.release(&ids),
+        }
+        proposed
+    });
+    proposing.await.unwrap_or_else(|error| Err(ProposeError::Unknown { why: error.to_string() }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +182,7 @@ mod tests {
             op: call.op.clone(),
             op_id: call.op_id.clone(),
             limits: Some(limits),
+            reservations: vec![op::Reservation { id: 4, ..Default::default() }],
         };
         let read = op::Proposal::decode(encoded.encode_to_vec().as_slice()).expect("it is a proposal");
         let expected = op::Proposal {
@@ -134,7 +190,7 @@ mod tests {
             op: Some(op),
             op_id: call.op_id,
             limits: Some(limits),
-            ..Default::default()
+            reservations: vec![op::Reservation { id: 4, ..Default::default() }],
         };
         assert_eq!(read, expected);
     }

@@ -38,7 +38,7 @@ pub use clock::now;
 pub use drain::{drain, Draining};
 pub use error::RouteError;
 pub use feed::ChangeFeed;
-pub use leader::LeaderHooks;
+pub use leader::{LeaderHooks, Reservations};
 pub use namespaces::{NamespaceError, Namespaces};
 pub use peers::{Lane, Peer, Peers};
 pub use router::{Router, RouterOptions};

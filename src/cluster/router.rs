@@ -16,7 +16,7 @@ use super::status::NodeFacts;
 use super::tasks::Tasks;
 use super::{
     Buffered, ChangeFeed, Committed, Draining, Lane, LeaderHooks, Peer, Peers, QueryResults, RouteError, SlotMap,
-    Target, SYSTEM_SHARD,
+    Reservations, Target, SYSTEM_SHARD,
 };
 use crate::raft::{Group, Groups, Leadership, ProposeError, ReadError, Snapshot};
 
@@ -83,6 +83,11 @@ impl Router {
     /// Joins in what the leader keeps in memory; once, before the first call.
     pub fn connect(&self, hooks: Arc<dyn LeaderHooks>) {
         self.leader.connect(hooks);
+    }
+
+    /// Joins in the pollers parked on this node; once, before the first call.
+    pub fn connect_reservations(&self, reservations: Arc<dyn Reservations>) {
+        self.leader.connect_reservations(reservations);
     }
 
     pub fn this_node(&self) -> u64 {
@@ -167,7 +172,7 @@ impl Router {
                     let call = &call;
                     async move {
                         if leader == self.this_node() {
-                            self.propose_here(&group, call).await
+                            self.propose_here(group, call).await
                         } else {
                             self.forward(leader, call).await
                         }
@@ -190,8 +195,8 @@ impl Router {
         self.leader.propose(&group, &Call::new(shard, &op, QueryResults::new())).await
     }
 
-    async fn propose_here(&self, group: &Group, call: &Call) -> Tried<Committed> {
-        match self.leader.propose(group, call).await {
+    async fn propose_here(&self, group: Arc<Group>, call: &Call) -> Tried<Committed> {
+        match self.leader.propose(&group, call).await {
             Ok(committed) => Tried::Done(committed),
             Err(ProposeError::NotLeader { leader }) => Tried::NotLeader(leader),
             Err(ProposeError::Unknown { why }) => Tried::Unknown(why),
@@ -212,6 +217,7 @@ impl Router {
             op_id: call.op_id.clone(),
             run: call.run.clone(),
             query_results: call.query_results.clone(),
+            hints: call.hints.clone(),
         };
         let response = match client.propose(request).await {
             Ok(response) => response.into_inner(),

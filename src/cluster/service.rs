@@ -29,6 +29,7 @@ impl ClusterService {
             op_id: request.op_id,
             run: request.run,
             query_results: request.query_results,
+            hints: request.hints,
         };
         self.router.leader.propose(&group, &call).await
     }

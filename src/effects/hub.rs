@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use statemachine::op::ReservationAnswer;
 use statemachine::Effect;
 
 use super::recover::{lead, Led};
 use super::{Progress, QueryRegistry, Watchers};
 use crate::cluster::tasks::Tasks;
 use crate::cluster::{ChangeFeed, Router};
-use crate::matching::{Matching, Task};
+use crate::matching::{Matching, Started, Task};
 use crate::raft::EffectSink;
 
 /// What the leader works with.
@@ -56,8 +57,20 @@ impl Hub {
         &self.watchers
     }
 
-    fn hand_on(&self, effect: Effect, led: Option<&Led>) {
+    /// Somebody's reserved poller got a task; if it waits here, it gets to know.
+    fn started(&self, shard: u32, answer: ReservationAnswer) {
+        let Some(matching) = self.hands.lock().expect("no panic while held").as_ref().map(|hands| hands.matching.clone())
+        else {
+            return;
+        };
+        let task = answer.workflow_task.as_ref().and_then(|started| started.task.as_ref());
+        let queries = task.map(|task| self.queries.of_started(task)).unwrap_or_default();
+        matching.fulfil(Started { shard, answer, queries });
+    }
+
+    fn hand_on(&self, shard: u32, effect: Effect, led: Option<&Led>) {
         match effect {
+            Effect::TaskStarted(answer) => self.started(shard, *answer),
             Effect::TaskReady { queue, task, sticky } => {
                 if let Some(led) = led {
                     led.ready(Task::ready(queue, task, sticky));
@@ -94,7 +107,7 @@ impl EffectSink for Hub {
         let led = self.led.lock().expect("no panic while held");
         let led = led.get(&shard);
         for effect in effects {
-            self.hand_on(effect, led);
+            self.hand_on(shard, effect, led);
         }
     }
 

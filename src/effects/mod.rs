@@ -18,12 +18,14 @@ mod hub;
 mod outbox;
 mod queries;
 mod recover;
+mod reservations;
 mod source;
 mod topology;
 mod watch;
 
 pub use hub::{Hands, Hub};
 pub use queries::QueryRegistry;
+pub use reservations::ParkedPollers;
 pub use source::ReadyTasks;
 pub use topology::QueueHomes;
 pub use watch::{Progress, Watch, Watchers};

@@ -64,6 +64,17 @@ impl QueryRegistry {
         }
     }
 
+    /// The queries that go with a workflow task that was just started.
+    pub(super) fn of_started(&self, task: &statemachine::op::TaskRef) -> Queries {
+        self.of_run(&task.run_id)
+    }
+
+    fn of_run(&self, run_id: &str) -> Queries {
+        let state = self.lock();
+        let waiting = state.runs.get(run_id).map(Vec::as_slice).unwrap_or_default();
+        waiting.iter().map(|waiting| (waiting.id.clone(), waiting.query.clone())).collect()
+    }
+
     pub(super) fn leadership_lost(&self, shard: u32) {
         let mut state = self.lock();
         let runs: Vec<String> = state.runs.keys().cloned().collect();
@@ -165,9 +176,7 @@ async fn wait(
 
 impl LeaderHooks for QueryRegistry {
     fn task_started(&self, run: &RunRef) -> Queries {
-        let state = self.lock();
-        let waiting = state.runs.get(&run.run_id).map(Vec::as_slice).unwrap_or_default();
-        waiting.iter().map(|waiting| (waiting.id.clone(), waiting.query.clone())).collect()
+        self.of_run(&run.run_id)
     }
 
     fn task_completed(&self, run: &RunRef, mut results: QueryResults, next: bool) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use statemachine::op::{op, Op, UnqueueTask};
+use statemachine::op::{op, Op, ReturnTask, UnqueueTask};
 use statemachine::tables::ReadyKey;
 use statemachine::{Fault, QueueKey};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::dispatch::task_of_row;
 use crate::cluster::tasks::Tasks;
 use crate::cluster::{Router, Target};
-use crate::matching::{ReadyBacklog, Task, TaskKey, TaskSource};
+use crate::matching::{ReadyBacklog, Started, Task, TaskKey, TaskSource};
 use crate::raft::Snapshot;
 
 /// A backlog is counted up to this many rows of a shard.
@@ -73,6 +73,17 @@ impl TaskSource for ReadyTasks {
                 tracing::debug!(%error, "a task without a poller stays in its sticky queue for now");
             }
             moving.lock().expect("no panic while held").remove(&key);
+        });
+    }
+
+    fn given_back(&self, started: Started) {
+        let Some(task) = started.task().cloned() else { return };
+        let router = self.router.clone();
+        self.tasks.spawn("give a started task back", async move {
+            let op = Op { kind: Some(op::Kind::ReturnTask(ReturnTask { task: Some(task) })) };
+            if let Err(error) = router.propose(Target::Shard(started.shard), op, Instant::now() + PATIENCE).await {
+                tracing::debug!(%error, "a task without a poller will time out");
+            }
         });
     }
 

@@ -6,7 +6,7 @@ use statemachine::{op, QueueKey, TaskType};
 
 use super::buffer::Kept;
 use super::queue::Queue;
-use super::types::{span, Exhausted, Limits, Reservation, Task};
+use super::types::{span, Exhausted, Limits, Reservation, Started, Task};
 use super::words::{Delivery, Described, Offered, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
 #[derive(Debug)]
@@ -17,12 +17,22 @@ struct Parked {
     reservation: Option<u64>,
 }
 
+/// A reservation that is not decided yet.
+#[derive(Debug)]
+struct Reserved {
+    queue: QueueKey,
+    /// `None` once the poller has gone.
+    poller: Option<PollerId>,
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
     limits: Limits,
     queues: HashMap<QueueKey, Queue>,
     pollers: HashMap<PollerId, Parked>,
-    reservations: HashMap<u64, PollerId>,
+    reservations: HashMap<u64, Reserved>,
+    /// The upper half of the numbers of reservations: other nodes, and this one before its last start, had others.
+    epoch: u32,
     /// Workers that were shut down, until when their polls come back empty.
     shut: HashMap<(String, String), i64>,
     /// Queues to look at again, by time.
@@ -41,6 +51,7 @@ impl Core {
             queues: HashMap::new(),
             pollers: HashMap::new(),
             reservations: HashMap::new(),
+            epoch: 1,
             shut: HashMap::new(),
             due: BTreeSet::new(),
             buffered: 0,
@@ -48,6 +59,10 @@ impl Core {
             settled: now + span::SETTLE,
             outputs: Vec::new(),
         }
+    }
+
+    pub(super) fn with_epoch(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
     }
 
     pub(super) fn take_outputs(&mut self) -> Vec<Output> {
@@ -198,7 +213,9 @@ impl Core {
         queue.unpark(now, poller);
         if let Some(reservation) = parked.reservation {
             queue.reserved -= 1;
-            self.reservations.remove(&reservation);
+            if let Some(reserved) = self.reservations.get_mut(&reservation) {
+                reserved.poller = None;
+            }
         }
     }
 
@@ -250,8 +267,8 @@ impl Core {
         let poller = queue.first_local()?;
         queue.unpark(now, poller);
         queue.reserved += 1;
-        let id = self.number();
-        self.reservations.insert(id, poller);
+        let id = (u64::from(self.epoch) << 32) | (self.number() & u64::from(u32::MAX));
+        self.reservations.insert(id, Reserved { queue: key.clone(), poller: Some(poller) });
         let parked = self.pollers.get_mut(&poller).expect("parked pollers are known");
         parked.reservation = Some(id);
         Some(Reservation { id, queue: key.clone(), poller: parked.poller.clone() })
@@ -259,7 +276,7 @@ impl Core {
 
     /// The proposal made no task for it: the poller waits again, in its old place.
     pub(super) fn release(&mut self, now: i64, reservation: u64) {
-        let Some(id) = self.reservations.remove(&reservation) else { return };
+        let Some(id) = self.reservations.remove(&reservation).and_then(|reserved| reserved.poller) else { return };
         let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
         parked.reservation = None;
         let (key, origin) = (parked.queue.clone(), parked.origin);
@@ -269,22 +286,40 @@ impl Core {
         self.revisit(now, &key);
     }
 
-    /// The proposal started a task for it. The answer comes back if the poller has gone.
-    pub(super) fn fulfil(
-        &mut self,
-        now: i64,
-        reservation: u64,
-        answer: op::ReservationAnswer,
-    ) -> Result<(), Box<op::ReservationAnswer>> {
-        let Some(id) = self.reservations.remove(&reservation) else { return Err(Box::new(answer)) };
+    /// The proposal started a task for it. If its poller has gone, another one of the queue gets the task; if there is
+    /// none here it comes back. What others reserved is dropped.
+    pub(super) fn fulfil(&mut self, now: i64, started: Started) -> Result<(), Box<Started>> {
+        if started.answer.id >> 32 != u64::from(self.epoch) {
+            return Ok(());
+        }
+        let Some(reserved) = self.reservations.remove(&started.answer.id) else { return Err(Box::new(started)) };
+        let Some(queue) = self.queues.get_mut(&reserved.queue) else { return Err(Box::new(started)) };
+        let poller = match reserved.poller {
+            Some(poller) => {
+                let parked = self.pollers.get_mut(&poller).expect("reserved pollers are known");
+                parked.reservation = None;
+                queue.reserved -= 1;
+                poller
+            }
+            None => match queue.first_local() {
+                Some(poller) => poller,
+                None => return Err(Box::new(started)),
+            },
+        };
+        queue.added.count(now);
+        queue.dispatched.count(now);
+        self.serve(now, poller, Delivery::Started(Box::new(started)));
+        Ok(())
+    }
+
+    /// Nobody will learn soon what became of the proposal: its poller asks again.
+    pub(super) fn abandon(&mut self, now: i64, reservation: u64) {
+        let Some(id) = self.reservations.remove(&reservation).and_then(|reserved| reserved.poller) else { return };
         let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
         parked.reservation = None;
         let queue = self.queues.get_mut(&parked.queue).expect("queues with pollers stay");
         queue.reserved -= 1;
-        queue.added.count(now);
-        queue.dispatched.count(now);
-        self.serve(now, id, Delivery::Started(Box::new(answer)));
-        Ok(())
+        self.serve(now, id, Delivery::Empty);
     }
 
     // ---- time ----

@@ -36,4 +36,4 @@ pub use peer::{send, PeerService, MESSAGE_MOST};
 pub use query::{QueryAnswer, QueryError, QueryRequest};
 pub use service::{Handed, Matching, PollResult};
 pub use topology::{Call, ReadyBacklog, Reply, TaskSource, Topology};
-pub use types::{Exhausted, Limits, PollRequest, Reservation, Task, TaskKey, TaskKind};
+pub use types::{Exhausted, Limits, PollRequest, Reservation, Started, Task, TaskKey, TaskKind};

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use proto::everstep::peer::v1 as peer;
-use statemachine::{op, QueueKey};
+use statemachine::QueueKey;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use super::core::Core;
 use super::offers::{FullQueues, Outboxes};
 use super::query::Queries;
 use super::topology::{Call, TaskSource, Topology};
-use super::types::{Exhausted, Limits, PollRequest, Reservation, Task};
+use super::types::{Exhausted, Limits, PollRequest, Reservation, Started, Task};
 use super::words::{Delivery, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
 /// A poll that is reserved at its deadline waits so much longer for the proposal's answer.
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) full: FullQueues,
     pub(super) queries: Queries,
     clock: Clock,
+    /// Steps of the core are also taken on apply threads.
+    runtime: Handle,
     changed: Notify,
     /// Homes moved.
     pub(super) moved: Notify,
@@ -64,7 +67,7 @@ pub(super) struct Inner {
 pub enum PollResult {
     Task(Handed),
     /// A proposal started this task for the poller: no `StartTask` is needed.
-    Started(Box<op::ReservationAnswer>),
+    Started(Box<Started>),
     Empty,
 }
 
@@ -79,7 +82,7 @@ impl Matching {
     pub fn start(topology: Arc<dyn Topology>, limits: Limits) -> Self {
         let clock = Clock::start();
         let inner = Inner {
-            core: Core::new(clock.now(), limits.clone()),
+            core: Core::new(clock.now(), limits.clone()).with_epoch(rand::random()),
             waiting: HashMap::new(),
             registered: HashMap::new(),
             generation: topology.generation(),
@@ -95,6 +98,7 @@ impl Matching {
             full: FullQueues::default(),
             queries: Queries::new(limits.queries, clock.now() as u64),
             clock,
+            runtime: Handle::current(),
             changed: Notify::new(),
             moved: Notify::new(),
             draining: stopped.child_token(),
@@ -205,9 +209,32 @@ impl Matching {
         self.with_inner(|inner, now| inner.core.release(now, reservation));
     }
 
-    /// The proposal started a task for the reservation. The answer comes back if its poller has gone.
-    pub fn fulfil(&self, reservation: u64, answer: op::ReservationAnswer) -> Result<(), Box<op::ReservationAnswer>> {
-        self.with_inner(|inner, now| inner.core.fulfil(now, reservation, answer))
+    /// A proposal of this node, or of another one, started a task for a reservation. If its poller has gone, the task
+    /// goes to another one that waits here, or back.
+    pub fn fulfil(&self, started: Started) {
+        if let Err(started) = self.with_inner(|inner, now| inner.core.fulfil(now, started)) {
+            self.give_back(*started);
+        }
+    }
+
+    /// Nobody knows yet what became of the proposal. Its pollers wait a little longer, for this node may apply it.
+    pub fn doubt(&self, reservations: Vec<u64>) {
+        let matching = self.clone();
+        self.shared.runtime.spawn(async move {
+            tokio::time::sleep(RESERVED_GRACE).await;
+            matching.with_inner(|inner, now| {
+                for reservation in reservations {
+                    inner.core.abandon(now, reservation);
+                }
+            });
+        });
+    }
+
+    fn give_back(&self, started: Started) {
+        metrics::counter!("everstep_matching_started_for_nobody").increment(1);
+        if let Some(source) = self.source() {
+            source.given_back(started);
+        }
     }
 
     // ---- within ----
@@ -247,7 +274,7 @@ impl Matching {
         }
         drop(inner);
         for (queue, node, max) in pulls {
-            tokio::spawn(self.clone().pull(queue, node, max));
+            self.shared.runtime.spawn(self.clone().pull(queue, node, max));
         }
         result
     }
@@ -359,9 +386,7 @@ impl Drop for Ticket {
         }
         match self.receiver.try_recv() {
             Ok(Delivery::Task(task)) => self.matching.offer_each(vec![*task], Reason::Returned),
-            Ok(Delivery::Started(answer)) => {
-                tracing::debug!(id = answer.id, "a task was started for a poller that has gone; it will time out");
-            }
+            Ok(Delivery::Started(started)) => self.matching.give_back(*started),
             Ok(Delivery::Empty | Delivery::Moved) | Err(_) => {}
         }
     }

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use proto::everstep::peer::v1 as peer;
 use statemachine::QueueKey;
 
-use super::types::Task;
+use super::types::{Started, Task};
 
 /// Where queues live and how to reach the nodes.
 pub trait Topology: Send + Sync + 'static {
@@ -31,6 +31,9 @@ pub trait TaskSource: Send + Sync + 'static {
 
     /// Nobody polls the sticky queue this task waits in: propose that it moves to its normal queue.
     fn unpolled(&self, task: Task);
+
+    /// The poller for which a proposal started this task has gone, and no other waits here: propose `ReturnTask`.
+    fn given_back(&self, started: Started);
 
     /// How much is ready for the queue; an approximation is enough.
     fn backlog(&self, queue: &QueueKey) -> BoxFuture<'static, ReadyBacklog>;

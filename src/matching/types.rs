@@ -1,6 +1,9 @@
 //! What goes in and out of matching.
 
+use std::collections::BTreeMap;
+
 use proto::everstep::peer::v1::QueryTask;
+use proto::temporal::api::query::v1::WorkflowQuery;
 use statemachine::{op, QueueKey, TaskType};
 use tokio::time::Instant;
 
@@ -113,6 +116,23 @@ pub struct Reservation {
     pub id: u64,
     pub queue: QueueKey,
     pub poller: op::Poller,
+}
+
+/// A task that a proposal started for a reserved poller of this node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    pub shard: u32,
+    pub answer: op::ReservationAnswer,
+    /// Queries that go to the worker with a workflow task.
+    pub queries: BTreeMap<String, WorkflowQuery>,
+}
+
+impl Started {
+    /// The task as its token names it.
+    pub fn task(&self) -> Option<&op::TaskRef> {
+        let workflow = self.answer.workflow_task.as_ref().and_then(|started| started.task.as_ref());
+        workflow.or_else(|| self.answer.activity_task.as_ref().and_then(|started| started.task.as_ref()))
+    }
 }
 
 /// A bound of matching is reached: RESOURCE_EXHAUSTED to the caller, who tries again later.

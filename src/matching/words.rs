@@ -3,7 +3,7 @@
 use statemachine::{op, QueueKey};
 
 use super::sightings::Sighting;
-use super::types::Task;
+use super::types::{Started, Task};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PollerId(pub(super) u64);
@@ -62,7 +62,7 @@ pub(super) enum Offered {
 #[derive(Debug, PartialEq)]
 pub(super) enum Delivery {
     Task(Box<Task>),
-    Started(Box<op::ReservationAnswer>),
+    Started(Box<Started>),
     Empty,
     /// This node is not the queue's home any more.
     Moved,

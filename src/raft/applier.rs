@@ -139,8 +139,11 @@ impl Context {
                 Ok(Response::default())
             }
             EntryPayload::Normal(command) => {
-                let outcome = self.apply_proposal(txn, entry.log_id.index, command)?;
+                let mut outcome = self.apply_proposal(txn, entry.log_id.index, command)?;
                 results.effects.extend(outcome.effects);
+                // They concern the node whose pollers they are, not whoever asked.
+                let reserved = std::mem::take(&mut outcome.answer.reserved).into_iter();
+                results.effects.extend(reserved.map(|answer| Effect::TaskStarted(Box::new(answer))));
                 Ok(Response(Some(outcome.answer)))
             }
         }

@@ -177,7 +177,8 @@ fn page(kv: &dyn Kv, key: RunKey, run: &state::Run, first: i64, page_size: i32) 
     let mut batches_left = page_batches(page_size);
     let mut bytes = 0;
     // An event in the middle of a batch: workers' pages start there after a sticky task.
-    if let Some(batch) = batch_at_or_before(kv, key, first)?.filter(|batch| batch.first_event_id < first) {
+    let before = if first > 1 { batch_at_or_before(kv, key, first)? } else { None };
+    if let Some(batch) = before.filter(|batch| batch.first_event_id < first) {
         take(&mut page, batch.events()?, first);
         bytes += batch.bytes.len();
     }

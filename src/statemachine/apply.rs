@@ -60,6 +60,7 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         Kind::DeleteWorkflow(op) => workflow::delete::decide(ctx, op),
         Kind::ResetSticky(op) => workflow::sticky::reset(ctx, op),
         Kind::UnqueueTask(op) => workflow::sticky::unqueue(ctx, op),
+        Kind::ReturnTask(op) => workflow::start_task::give_back(ctx, op),
         Kind::StartTask(op) => workflow::start_task::decide(ctx, op),
         Kind::CompleteWorkflowTask(op) => workflow::task_completed::decide(ctx, op),
         Kind::FailWorkflowTask(op) => workflow::task_failed::decide(ctx, op),

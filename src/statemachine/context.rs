@@ -36,7 +36,11 @@ impl<'a, 'b> Context<'a, 'b> {
         let at = self
             .reservations
             .iter()
-            .position(|held| held.task_type == queue.task_type as i32 && held.queue == queue.name)?;
+            .position(|held| {
+                held.task_type == queue.task_type as i32
+                    && held.queue == queue.name
+                    && held.namespace_id == queue.namespace_id
+            })?;
         Some(self.reservations.remove(at))
     }
 

@@ -1,6 +1,6 @@
 //! Hints to the leader after commit. Each can be lost: recovery finds the same facts in the tables.
 
-use crate::op::TaskRef;
+use crate::op::{ReservationAnswer, TaskRef};
 
 /// The kind of task a queue holds; numbers are those of Temporal's `TaskQueueType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,8 @@ pub struct QueueKey {
 pub enum Effect {
     /// A task waits in the ready table; `sticky` tasks have a normal queue to fall back to.
     TaskReady { queue: QueueKey, task: TaskRef, sticky: bool },
+    /// A task was started for a poller that came with the proposal.
+    TaskStarted(Box<ReservationAnswer>),
     /// A deadline row was written; the leader should propose a Tick when it is due.
     DeadlineSet { due: i64 },
     /// A run got events or closed: wake whoever waits for its history.

@@ -11,7 +11,7 @@ use proto::temporal::api::workflowservice::v1::{
     PollWorkflowTaskQueueResponse,
 };
 use statemachine::op::op::Kind;
-use statemachine::op::{answer, Poller, StartTask};
+use statemachine::op::{answer, Poller, StartTask, WorkflowTaskStarted};
 use statemachine::reject::code;
 use statemachine::{QueueKey, Reject, TaskType};
 use tokio::time::Instant;
@@ -62,8 +62,8 @@ pub async fn workflow_task_queue(
                 polled(name_of(&namespace), TaskType::Workflow, Poll::Empty, begun.elapsed());
                 return Ok(empty(frontend, begun).await);
             }
-            PollResult::Started(answer) => match answer.workflow_task {
-                Some(started) => assemble_started(frontend, started, Queries::new(), None, times.start).await.map(Some),
+            PollResult::Started(started) => match started.answer.workflow_task {
+                Some(task) => applied_here(frontend, task, started.queries, started.shard).map(Some),
                 None => Ok(None),
             },
             PollResult::Task(handed) => workflow_task(frontend, handed, &request.poller, times.start).await,
@@ -106,7 +106,7 @@ pub async fn activity_task_queue(
                 polled(name_of(&namespace), TaskType::Activity, Poll::Empty, begun.elapsed());
                 return Ok(empty(frontend, begun).await);
             }
-            PollResult::Started(answer) => match answer.activity_task {
+            PollResult::Started(started) => match started.answer.activity_task {
                 Some(started) => assemble::activity_task(frontend, started).map(Some),
                 None => Ok(None),
             },
@@ -196,8 +196,8 @@ async fn workflow_task(
     let answer::Kind::WorkflowTaskStarted(started) = done.answer else {
         return Err(ApiError::Internal("a workflow task's start was answered by something else"));
     };
-    let at = Some((done.shard, done.index));
-    assemble_started(frontend, started, done.queries, at, deadline).await.map(Some)
+    let rows = frontend.read_after(done.shard, done.index, deadline).await?;
+    assemble::workflow_task(frontend, &rows, started, done.queries, assemble::Events::AsQueued).map(Some)
 }
 
 async fn activity_task(
@@ -225,18 +225,13 @@ async fn start(frontend: &Frontend, handed: Handed, poller: &Poller, deadline: I
     started
 }
 
-/// `at`: where the start was committed, if that is known.
-async fn assemble_started(
+/// A task that this node has applied the start of: its rows are there.
+fn applied_here(
     frontend: &Frontend,
-    started: statemachine::op::WorkflowTaskStarted,
+    started: WorkflowTaskStarted,
     queries: Queries,
-    at: Option<(u32, u64)>,
-    deadline: Instant,
+    shard: u32,
 ) -> Result<PollWorkflowTaskQueueResponse, ApiError> {
-    let rows = match (at, &started.task) {
-        (Some((shard, index)), _) => frontend.read_after(shard, index, deadline).await?,
-        (None, Some(task)) => frontend.read(&task.namespace_id, &task.workflow_id, deadline).await?,
-        (None, None) => return Err(ApiError::Internal("a started task without its name")),
-    };
+    let rows = frontend.router.local(shard).ok_or(ApiError::Internal("a task was started on a shard that is gone"))?;
     assemble::workflow_task(frontend, &rows, started, queries, assemble::Events::AsQueued)
 }

@@ -3,7 +3,7 @@
 use statemachine::op;
 
 use super::support::{queue, sticky_queue, task, Bench, HERE};
-use crate::matching::types::{span, Exhausted, Limits};
+use crate::matching::types::{span, Exhausted, Limits, Started};
 use crate::matching::words::{Offered, Origin, Place, Polled, Reason};
 
 fn small(buffered_per_queue: usize) -> Limits {
@@ -286,10 +286,10 @@ fn a_reservation_gets_its_task_or_waits_again() {
     let reserved = bench.core.reserve(bench.now, &queue("q")).expect("one waits");
     let late = task(&queue("q"), "forwarded", 3, 0);
     assert!(bench.core.deliver(bench.now, third, late).is_err(), "a reserved poller takes nothing else");
-    let answer = op::ReservationAnswer { id: reserved.id, ..Default::default() };
-    assert_eq!(bench.core.fulfil(bench.now, reserved.id, answer.clone()), Ok(()));
+    assert_eq!(bench.core.fulfil(bench.now, started(reserved.id)), Ok(()));
     assert_eq!(bench.served(), [(third, format!("started {}", reserved.id))]);
-    assert!(bench.core.fulfil(bench.now, reserved.id, answer).is_err());
+    assert!(bench.core.fulfil(bench.now, started(reserved.id)).is_err());
+    assert_eq!(bench.core.fulfil(bench.now, started(7)), Ok(()), "another node's reservation");
 }
 
 #[test]
@@ -298,10 +298,34 @@ fn a_reserved_poller_may_leave() {
     let poller = bench.park("w", Origin::Local);
     let reserved = bench.core.reserve(bench.now, &queue("q")).expect("one waits");
     bench.core.leave(bench.now, poller);
-    bench.core.release(bench.now, reserved.id);
-    let answer = op::ReservationAnswer { id: reserved.id, ..Default::default() };
-    assert!(bench.core.fulfil(bench.now, reserved.id, answer).is_err());
+    assert!(bench.core.fulfil(bench.now, started(reserved.id)).is_err());
     assert_eq!(bench.offer("a"), Offered::Kept);
+}
+
+#[test]
+fn what_was_started_for_a_poller_that_left_goes_to_another_one() {
+    let mut bench = Bench::new(Limits::default());
+    let first = bench.park("first", Origin::Local);
+    let second = bench.park("second", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &queue("q")).expect("two wait");
+    bench.core.leave(bench.now, first);
+    assert_eq!(bench.core.fulfil(bench.now, started(reserved.id)), Ok(()));
+    assert_eq!(bench.served(), [(second, format!("started {}", reserved.id))]);
+}
+
+#[test]
+fn a_poller_whose_proposal_has_no_outcome_asks_again() {
+    let mut bench = Bench::new(Limits::default());
+    let poller = bench.park("w", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &queue("q")).expect("one waits");
+    bench.core.abandon(bench.now, reserved.id);
+    assert_eq!(bench.served(), [(poller, "empty".to_owned())]);
+    assert!(bench.core.fulfil(bench.now, started(reserved.id)).is_err(), "it can be given back");
+}
+
+fn started(id: u64) -> Started {
+    let answer = op::ReservationAnswer { id, ..Default::default() };
+    Started { shard: 1, answer, queries: Default::default() }
 }
 
 #[test]

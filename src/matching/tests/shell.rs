@@ -16,8 +16,8 @@ use tonic::Request;
 
 use super::support::{poller, queue, sticky_queue, task};
 use crate::matching::{
-    Call, Limits, Matching, PeerService, PollRequest, PollResult, QueryError, QueryRequest, ReadyBacklog, Reply, Task,
-    TaskKind, TaskSource, Topology,
+    Call, Limits, Matching, PeerService, PollRequest, PollResult, QueryError, QueryRequest, ReadyBacklog, Reply,
+    Started, Task, TaskKind, TaskSource, Topology,
 };
 
 #[derive(Default)]
@@ -97,6 +97,8 @@ impl TaskSource for Table {
     fn unpolled(&self, task: Task) {
         self.unpolled.lock().expect("test").push(task);
     }
+
+    fn given_back(&self, _: Started) {}
 
     fn backlog(&self, _: &QueueKey) -> BoxFuture<'static, ReadyBacklog> {
         let tasks = self.tasks.lock().expect("test").len() as i64;
@@ -400,7 +402,7 @@ async fn a_reserved_poller_outlives_its_deadline_a_little() {
     let reserved = cluster.nodes[0].reserve(&q).expect("one waits");
     sleep(Duration::from_secs(12)).await;
     let answer = statemachine::op::ReservationAnswer { id: reserved.id, ..Default::default() };
-    cluster.nodes[0].fulfil(reserved.id, answer).expect("it still waits");
+    cluster.nodes[0].fulfil(Started { shard: 1, answer, queries: Default::default() });
     assert!(matches!(polling.await.expect("no panic"), Ok(PollResult::Started(_))));
 }
 

@@ -102,7 +102,7 @@ impl Bench {
 fn name(delivery: &Delivery) -> String {
     match delivery {
         Delivery::Task(task) => task.task.run_id.clone(),
-        Delivery::Started(answer) => format!("started {}", answer.id),
+        Delivery::Started(started) => format!("started {}", started.answer.id),
         Delivery::Empty => "empty".into(),
         Delivery::Moved => "moved".into(),
     }

@@ -32,6 +32,19 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
     Ok(answer::Kind::ActivityTaskStarted(answer(&run, &activity, &scheduled)))
 }
 
+/// The attempt was started for a poller that has gone: it waits again.
+pub fn give_back(ctx: &mut Context<'_, '_>, given: &TaskRef) -> Decided<answer::Kind> {
+    let run = Run::load_open(ctx, &given.namespace_id, &given.workflow_id, &given.run_id)?;
+    let activity = tables::activity(ctx.txn, run.key, given.scheduled_event_id)?;
+    let is_given = |activity: &Activity| {
+        let same = activity.stamp == given.stamp && activity.attempt == given.attempt;
+        same && transitions::is_started(activity) && activity.started_time == given.started_time
+    };
+    let mut activity = activity.filter(is_given).ok_or_else(lookup::not_running)?;
+    transitions::take_back(ctx, &run, &mut activity);
+    Ok(answer::Kind::Done(op::Done {}))
+}
+
 /// Whether the running attempt was handed out by this very request.
 fn is_given(activity: &Activity, request_id: &str) -> bool {
     transitions::is_started(activity) && !request_id.is_empty() && activity.request_id == request_id

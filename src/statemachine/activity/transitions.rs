@@ -57,6 +57,18 @@ pub fn begin(ctx: &mut Context<'_, '_>, run: &Run, activity: &mut Activity, iden
     tables::put_activity(ctx.txn, run.key, activity);
 }
 
+/// The worker that was to have the present attempt never saw it. Stores the row.
+pub fn take_back(ctx: &mut Context<'_, '_>, run: &Run, activity: &mut Activity) {
+    release(ctx, run, activity);
+    if activity.first_attempt_started_time == activity.started_time {
+        activity.first_attempt_started_time = 0;
+    }
+    activity.started_time = 0;
+    activity.request_id.clear();
+    activity.identity.clear();
+    make_ready(ctx, run, activity);
+}
+
 /// After a failed attempt: the next one, after a delay, or why there is none. While the activity is paused the next
 /// attempt waits without a limit. Stores the row and uses up the run's next stamp.
 pub fn retry(

@@ -1,7 +1,10 @@
-//! Handing a ready task to a poller. This is an operation, so two pollers can never both get an attempt.
+//! Handing a ready task to a poller, and taking it back from one that never got it. These are operations, so two pollers
+//! can never both get an attempt.
+
+use proto::temporal::api::enums::v1::TimeoutType;
 
 use super::{task, Run};
-use crate::op::{answer, StartTask};
+use crate::op::{answer, Done, ReturnTask, StartTask};
 use crate::reject::Decided;
 use crate::{activity, Context, Fault, Reject, TaskType};
 
@@ -24,4 +27,21 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
     let answer = task::started_answer(&run).ok_or_else(Reject::workflow_task_not_found)?;
     run.finish(ctx)?;
     Ok(answer::Kind::WorkflowTaskStarted(answer))
+}
+
+/// The poller went away before it could learn of its task. An activity's start left no event, so the attempt simply
+/// waits again; a workflow task's did: it ends as it would have without this, but now.
+pub fn give_back(ctx: &mut Context<'_, '_>, op: &ReturnTask) -> Decided<answer::Kind> {
+    let given = op.task.as_ref().ok_or_else(|| Fault::corrupt("return-task op", "no task"))?;
+    if given.task_type == TaskType::Activity as i32 {
+        return activity::start::give_back(ctx, given);
+    }
+    let mut run = Run::load_open(ctx, &given.namespace_id, &given.workflow_id, &given.run_id)?;
+    if !task::is_running(&run, given) {
+        return Err(Reject::workflow_task_not_found().into());
+    }
+    task::time_out(ctx, &mut run, TimeoutType::StartToClose)?;
+    task::schedule(ctx, &mut run, 0)?;
+    run.finish(ctx)?;
+    Ok(answer::Kind::Done(Done {}))
 }

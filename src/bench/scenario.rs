@@ -1,0 +1,125 @@
+//! What the workflows do, decided from the history alone.
+
+use prost_types::Duration;
+use proto::temporal::api::command::v1::command::Attributes;
+use proto::temporal::api::command::v1::{
+    Command, CompleteWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes,
+    StartTimerCommandAttributes,
+};
+use proto::temporal::api::common::v1::{ActivityType, Payload, Payloads};
+use proto::temporal::api::enums::v1::{CommandType, EventType};
+use proto::temporal::api::history::v1::HistoryEvent;
+use proto::temporal::api::taskqueue::v1::TaskQueue;
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    Activities,
+    Parallel,
+    Timers,
+    Signals,
+}
+
+/// Timers are as short as this.
+const TIMER: Duration = Duration { seconds: 0, nanos: 1_000_000 };
+const ACTIVITY_TIMEOUT: Duration = Duration { seconds: 60, nanos: 0 };
+
+/// What a workflow is to do, and with which bytes.
+pub(super) struct Plan {
+    pub(super) scenario: Scenario,
+    pub(super) steps: usize,
+    pub(super) queue: String,
+    pub(super) payloads: Payloads,
+}
+
+impl Plan {
+    /// The commands of the next workflow task, and whether the workflow ends with them.
+    pub(super) fn next(&self, events: &[HistoryEvent]) -> (Vec<Command>, bool) {
+        let count = |kind: EventType| events.iter().filter(|event| event.event_type == kind as i32).count();
+        let (begun, ended) = match self.scenario {
+            Scenario::Activities | Scenario::Parallel => {
+                (count(EventType::ActivityTaskScheduled), count(EventType::ActivityTaskCompleted))
+            }
+            Scenario::Timers => (count(EventType::TimerStarted), count(EventType::TimerFired)),
+            Scenario::Signals => (self.steps, count(EventType::WorkflowExecutionSignaled)),
+        };
+        if ended >= self.steps {
+            return (vec![self.complete()], true);
+        }
+        let wanted = match self.scenario {
+            Scenario::Parallel => self.steps,
+            _ => ended + 1,
+        };
+        ((begun..wanted).map(|step| self.step(step)).collect(), false)
+    }
+
+    fn step(&self, step: usize) -> Command {
+        match self.scenario {
+            Scenario::Timers => command(
+                CommandType::StartTimer,
+                Attributes::StartTimerCommandAttributes(StartTimerCommandAttributes {
+                    timer_id: step.to_string(),
+                    start_to_fire_timeout: Some(TIMER),
+                }),
+            ),
+            _ => command(
+                CommandType::ScheduleActivityTask,
+                Attributes::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
+                    activity_id: step.to_string(),
+                    activity_type: Some(ActivityType { name: "step".into() }),
+                    task_queue: Some(task_queue(&self.queue)),
+                    input: Some(self.payloads.clone()),
+                    start_to_close_timeout: Some(ACTIVITY_TIMEOUT),
+                    ..Default::default()
+                }),
+            ),
+        }
+    }
+
+    fn complete(&self) -> Command {
+        let result = Some(self.payloads.clone());
+        command(
+            CommandType::CompleteWorkflowExecution,
+            Attributes::CompleteWorkflowExecutionCommandAttributes(CompleteWorkflowExecutionCommandAttributes {
+                result,
+            }),
+        )
+    }
+}
+
+fn command(kind: CommandType, attributes: Attributes) -> Command {
+    Command { command_type: kind as i32, attributes: Some(attributes), ..Default::default() }
+}
+
+pub(super) fn task_queue(name: &str) -> TaskQueue {
+    TaskQueue { name: name.into(), ..Default::default() }
+}
+
+pub(super) fn payloads(bytes: usize) -> Payloads {
+    let metadata = [("encoding".to_owned(), bytes::Bytes::from_static(b"binary/plain"))].into_iter().collect();
+    // Not all the same, or compression would flatter the numbers.
+    let data: Vec<u8> = (0..bytes).map(|_| rand::random()).collect();
+    Payloads { payloads: vec![Payload { metadata, data: data.into(), ..Default::default() }] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(kinds: &[EventType]) -> Vec<HistoryEvent> {
+        kinds.iter().map(|&kind| HistoryEvent { event_type: kind as i32, ..Default::default() }).collect()
+    }
+
+    #[test]
+    fn each_scenario_ends() {
+        let plan = |scenario, steps| Plan { scenario, steps, queue: "q".into(), payloads: payloads(3) };
+        use EventType::{ActivityTaskCompleted as Done, ActivityTaskScheduled as Scheduled};
+        let (commands, ends) = plan(Scenario::Activities, 2).next(&events(&[Scheduled, Done]));
+        assert_eq!((commands.len(), ends), (1, false));
+        let (commands, ends) = plan(Scenario::Parallel, 3).next(&[]);
+        assert_eq!((commands.len(), ends), (3, false));
+        let (commands, ends) = plan(Scenario::Parallel, 3).next(&events(&[Scheduled, Scheduled, Scheduled, Done]));
+        assert_eq!((commands.len(), ends), (0, false));
+        assert!(plan(Scenario::Timers, 0).next(&[]).1);
+        assert!(plan(Scenario::Signals, 1).next(&events(&[EventType::WorkflowExecutionSignaled])).1);
+    }
+}

@@ -1,0 +1,165 @@
+//! The workers: a few polls always wait, what they bring is answered aside, as the SDKs do it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use prost_types::Timestamp;
+use proto::temporal::api::history::v1::HistoryEvent;
+use proto::temporal::api::workflowservice::v1::{
+    GetWorkflowExecutionHistoryRequest, PollActivityTaskQueueRequest, PollActivityTaskQueueResponse,
+    PollWorkflowTaskQueueRequest, PollWorkflowTaskQueueResponse, RespondActivityTaskCompletedRequest,
+    RespondWorkflowTaskCompletedRequest,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Status};
+
+use super::load::Bench;
+use super::scenario::task_queue;
+
+const POLL_TIMEOUT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(100);
+const IDENTITY: &str = "everstep-bench-worker";
+
+/// Runs until `stop`.
+pub(super) fn start(bench: &Arc<Bench>, stop: &CancellationToken) -> JoinHandle<()> {
+    let polls = TaskTracker::new();
+    for _ in 0..bench.options.workflow_pollers {
+        let (bench, stop) = (bench.clone(), stop.clone());
+        polls.spawn(async move {
+            while !stop.is_cancelled() {
+                tokio::select! {
+                    () = poll_workflow_task(&bench) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+    }
+    for _ in 0..bench.options.activity_pollers {
+        let (bench, stop) = (bench.clone(), stop.clone());
+        polls.spawn(async move {
+            while !stop.is_cancelled() {
+                tokio::select! {
+                    () = poll_activity_task(&bench) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+    }
+    polls.close();
+    tokio::spawn(async move { polls.wait().await })
+}
+
+async fn poll_workflow_task(bench: &Arc<Bench>) {
+    let request = PollWorkflowTaskQueueRequest {
+        namespace: bench.options.namespace.clone(),
+        task_queue: Some(task_queue(&bench.plan.queue)),
+        identity: IDENTITY.into(),
+        ..Default::default()
+    };
+    match bench.client().poll_workflow_task_queue(with_timeout(request)).await {
+        Ok(response) => {
+            let task = response.into_inner();
+            if !task.task_token.is_empty() {
+                bench.recorder.handed_out(since(task.scheduled_time));
+                let bench = bench.clone();
+                tokio::spawn(async move { answer_workflow_task(&bench, task).await });
+            }
+        }
+        Err(status) => failed(bench, "poll", &status).await,
+    }
+}
+
+async fn answer_workflow_task(bench: &Bench, task: PollWorkflowTaskQueueResponse) {
+    let workflow_id = task.workflow_execution.as_ref().map(|run| run.workflow_id.clone()).unwrap_or_default();
+    let events = match whole_history(bench, &task).await {
+        Ok(events) => events,
+        Err(status) => return failed(bench, "history", &status).await,
+    };
+    let (commands, ends) = bench.plan.next(&events);
+    let request = RespondWorkflowTaskCompletedRequest {
+        namespace: bench.options.namespace.clone(),
+        task_token: task.task_token,
+        commands,
+        identity: IDENTITY.into(),
+        ..Default::default()
+    };
+    match bench.client().respond_workflow_task_completed(request).await {
+        Ok(_) => {
+            bench.recorder.transition();
+            if ends {
+                bench.ended(&workflow_id);
+            }
+        }
+        Err(status) => failed(bench, "answer", &status).await,
+    }
+}
+
+async fn whole_history(bench: &Bench, task: &PollWorkflowTaskQueueResponse) -> Result<Vec<HistoryEvent>, Status> {
+    let mut events = task.history.clone().unwrap_or_default().events;
+    let mut next_page_token = task.next_page_token.clone();
+    while !next_page_token.is_empty() {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: bench.options.namespace.clone(),
+            execution: task.workflow_execution.clone(),
+            next_page_token,
+            ..Default::default()
+        };
+        let page = bench.client().get_workflow_execution_history(request).await?.into_inner();
+        events.extend(page.history.unwrap_or_default().events);
+        next_page_token = page.next_page_token;
+    }
+    Ok(events)
+}
+
+async fn poll_activity_task(bench: &Arc<Bench>) {
+    let request = PollActivityTaskQueueRequest {
+        namespace: bench.options.namespace.clone(),
+        task_queue: Some(task_queue(&bench.plan.queue)),
+        identity: IDENTITY.into(),
+        ..Default::default()
+    };
+    match bench.client().poll_activity_task_queue(with_timeout(request)).await {
+        Ok(response) => {
+            let task = response.into_inner();
+            if !task.task_token.is_empty() {
+                bench.recorder.handed_out(since(task.current_attempt_scheduled_time));
+                let bench = bench.clone();
+                tokio::spawn(async move { answer_activity_task(&bench, task).await });
+            }
+        }
+        Err(status) => failed(bench, "poll", &status).await,
+    }
+}
+
+async fn answer_activity_task(bench: &Bench, task: PollActivityTaskQueueResponse) {
+    let request = RespondActivityTaskCompletedRequest {
+        namespace: bench.options.namespace.clone(),
+        task_token: task.task_token,
+        result: Some(bench.plan.payloads.clone()),
+        identity: IDENTITY.into(),
+        ..Default::default()
+    };
+    match bench.client().respond_activity_task_completed(request).await {
+        Ok(_) => bench.recorder.transition(),
+        Err(status) => failed(bench, "answer", &status).await,
+    }
+}
+
+async fn failed(bench: &Bench, call: &str, status: &Status) {
+    bench.recorder.failed(call, status);
+    tokio::time::sleep(PAUSE).await;
+}
+
+fn with_timeout<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(POLL_TIMEOUT);
+    request
+}
+
+/// By the clocks of server and client, which are one on one machine.
+fn since(time: Option<Timestamp>) -> Duration {
+    let time = time.and_then(|time| SystemTime::try_from(time).ok());
+    time.and_then(|time| time.elapsed().ok()).unwrap_or_default()
+}
