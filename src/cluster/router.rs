@@ -15,8 +15,8 @@ use super::leader::{Call, Leader};
 use super::status::NodeFacts;
 use super::tasks::Tasks;
 use super::{
-    Buffered, ChangeFeed, Committed, Draining, Lane, LeaderHooks, Peer, Peers, QueryResults, RouteError, SlotMap,
-    Reservations, Target, SYSTEM_SHARD,
+    Buffered, ChangeFeed, Committed, Draining, Lane, LeaderHooks, Peer, Peers, QueryResults, Reservations, RouteError,
+    SlotMap, Target, SYSTEM_SHARD,
 };
 use crate::raft::{Group, Groups, Leadership, ProposeError, ReadError, Snapshot};
 

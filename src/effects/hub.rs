@@ -59,7 +59,8 @@ impl Hub {
 
     /// Somebody's reserved poller got a task; if it waits here, it gets to know.
     fn started(&self, shard: u32, answer: ReservationAnswer) {
-        let Some(matching) = self.hands.lock().expect("no panic while held").as_ref().map(|hands| hands.matching.clone())
+        let Some(matching) =
+            self.hands.lock().expect("no panic while held").as_ref().map(|hands| hands.matching.clone())
         else {
             return;
         };

@@ -2,6 +2,7 @@
 
 use proto::temporal::api::enums::v1::WorkflowExecutionStatus as Status;
 use statemachine::reject::Stop;
+use statemachine::state::workflow_task::Type;
 use statemachine::tables::{append_batch, id_text, put_current, put_run};
 use statemachine::{MemoryKv, Txn};
 

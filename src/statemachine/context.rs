@@ -1,6 +1,7 @@
 //! What an op decides with: the transaction, the time, a source of ids and the limits in force.
 
 use crate::limits::Limits;
+use crate::time::MILLISECOND;
 use crate::{op, QueueKey, Txn};
 
 /// One proposal being applied.
@@ -33,25 +34,26 @@ impl<'a, 'b> Context<'a, 'b> {
 
     /// Takes out a parked poller of this queue, if the proposal brought one.
     pub fn take_reservation(&mut self, queue: &QueueKey) -> Option<op::Reservation> {
-        let at = self
-            .reservations
-            .iter()
-            .position(|held| {
-                held.task_type == queue.task_type as i32
-                    && held.queue == queue.name
-                    && held.namespace_id == queue.namespace_id
-            })?;
+        let at = self.reservations.iter().position(|held| {
+            held.task_type == queue.task_type as i32
+                && held.queue == queue.name
+                && held.namespace_id == queue.namespace_id
+        })?;
         Some(self.reservations.remove(at))
     }
 
-    /// A new id in the form of a random UUID; the same on every replica.
+    /// A new id in the form of a UUID of version 7, which begins with the time; the same on every replica.
     pub fn new_id(&mut self) -> String {
-        self.ids.next()
+        let mut bytes = self.ids.next();
+        let milliseconds = (self.now / MILLISECOND).max(0) as u64;
+        bytes[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+        bytes[6] = (bytes[6] & 0x0f) | 0x70;
+        crate::tables::id_text(&bytes)
     }
 
     /// An id of the call: the same for each of its tries.
     pub fn call_id(&self) -> String {
-        Ids::new(&self.op_id).next()
+        crate::tables::id_text(&Ids::new(&self.op_id).next())
     }
 
     /// A number in [0, bound) from the stamp's seed, for jitter.
@@ -84,7 +86,8 @@ impl Ids {
         mix(self.a ^ self.b.rotate_left(17))
     }
 
-    fn next(&mut self) -> String {
+    /// The bytes of a random UUID (version 4).
+    fn next(&mut self) -> [u8; 16] {
         let high = self.number();
         let low = mix(self.b ^ high);
         self.b = self.b.wrapping_add(0xd1b5_4a32_d192_ed03);
@@ -93,7 +96,7 @@ impl Ids {
         bytes[8..].copy_from_slice(&low.to_be_bytes());
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        crate::tables::id_text(&bytes)
+        bytes
     }
 }
 

@@ -48,7 +48,7 @@ pub fn schedule_speculative(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided
     if run.row.task_attempt > 1 || run.row.buffered_events > 0 {
         return schedule(ctx, run, 0);
     }
-    if run.row.task.is_some() || !run.is_open() || run.row.pause.is_some() {
+    if run.row.task.is_some() || !run.is_open() || run.row.pause.is_some() || run.row.first_task_withheld {
         return Ok(());
     }
     schedule_attempt(ctx, run, 0, Type::Speculative)
