@@ -55,6 +55,7 @@ pub const ALL: &[Metric] = &[
     counter("poll_success", "Polls that got a task."),
     counter("poll_timeouts", "Polls that ended empty."),
     seconds("poll_latency", "From a poll's arrival to its end."),
+    counter("everstep_matching_started_for_nobody", "Tasks started for a poll that had gone; they went back."),
     // Outcomes that clients and workers report, tags: operation, namespace.
     counter("activity_success", "Activities completed."),
     counter("activity_task_fail", "Attempts of activities that failed."),
