@@ -1,5 +1,7 @@
 //! Generates Rust types from the .proto files inside the crate `temporalio-protos` and from `internal/`.
 //! No protoc runs, nothing of Temporal's is vendored, and the google.api.http options survive.
+#![expect(clippy::disallowed_methods, reason = "a build script needs no better errors than the file name Cargo prints")]
+
 use std::{env, error::Error, path::PathBuf, process::Command};
 
 const ROOTS: &[&str] = &[

@@ -39,6 +39,7 @@ pub struct Committed {
 }
 
 /// What became of a query that waited for a workflow task.
+#[expect(clippy::large_enum_variant, reason = "few of these exist at a time")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Buffered {
     Answered(WorkflowQueryResult),

@@ -134,7 +134,7 @@ impl Context {
         match &entry.payload {
             EntryPayload::Blank => Ok(Response::default()),
             EntryPayload::Membership(membership) => {
-                let stored = RaftStoredMembership::new(Some(entry.log_id.clone()), membership.clone());
+                let stored = RaftStoredMembership::new(Some(entry.log_id), membership.clone());
                 results.membership = Some(codec::stored_membership_to_bytes(&stored));
                 Ok(Response::default())
             }

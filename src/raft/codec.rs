@@ -139,7 +139,7 @@ mod tests {
         let configs = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 4])];
         let membership = RaftMembership::new(configs, nodes).expect("all voters are nodes");
         let log_id = log_id_from_store(LogId { term: 2, leader: 1, index: 9 });
-        let stored = RaftStoredMembership::new(Some(log_id.clone()), membership.clone());
+        let stored = RaftStoredMembership::new(Some(log_id), membership.clone());
         let bytes = stored_membership_to_bytes(&stored);
         assert_eq!(stored_membership_from_bytes(&bytes).expect("it was just encoded"), stored);
 

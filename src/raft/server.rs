@@ -198,8 +198,8 @@ async fn answer(groups: &Groups, request: peer::ControlRequest) -> Result<contro
     match request.kind {
         Some(control_request::Kind::Heartbeat(request)) => {
             let request = request_from_peer(request).map_err(|error| error.to_string())?;
-            let last = request.entries.last().map(|entry| entry.log_id.clone()).or(request.prev_log_id.clone());
-            let previous = request.prev_log_id.clone();
+            let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+            let previous = request.prev_log_id;
             let response = raft.append_entries(request).await.map_err(|error| error.to_string())?;
             Ok(control_reply::Kind::Heartbeat(result_to_peer(response.into_stream_result(previous, last))))
         }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use crate::kv::{Kv, Visit};
 use crate::{Effect, Fault};
 
+/// What a key is to hold; `None` deletes it.
+type Change = Option<Vec<u8>>;
+
 /// Writes of a batch of proposals, readable at once, with a savepoint per proposal so that a Reject leaves nothing.
 pub struct Txn<'a> {
     base: &'a dyn Kv,
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    writes: BTreeMap<Vec<u8>, Change>,
     /// What each key held in `writes` before the open savepoint changed it.
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Option<Change>)>,
     effects: Vec<Effect>,
 }
 

@@ -126,7 +126,7 @@ impl RaftNetworkV2<C> for Client {
         request: AppendEntriesRequest<C>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<C>, RPCError<C>> {
-        let last = request.entries.last().map(|entry| entry.log_id.clone()).or(request.prev_log_id.clone());
+        let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
         Ok(match self.urgent_append(request, &option).await? {
             Ok(flushed) if flushed == last => AppendEntriesResponse::Success,
             Ok(flushed) => AppendEntriesResponse::PartialSuccess(flushed),

@@ -343,6 +343,7 @@ impl Script {
 }
 
 /// `start-timer=t:10s`, `schedule=a`, `complete` … as a command.
+#[expect(clippy::too_many_lines, reason = "one arm for each kind, none of them long")]
 fn command(key: &str, value: &str) -> Option<Command> {
     let (id, rest) = value.split_once(':').unwrap_or((value, ""));
     let (kind, attributes) = match key {

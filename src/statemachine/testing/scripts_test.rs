@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+#[expect(clippy::disallowed_methods, reason = "the switch of this test")]
 #[test]
 fn every_script_gets_its_answers() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testscripts"));

@@ -12,6 +12,7 @@ use crate::tables::{self, RunKey};
 use crate::{Fault, Kv, Reject};
 
 /// What a caller learns of an update.
+#[expect(clippy::large_enum_variant, reason = "few of these exist at a time")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
     Admitted,

@@ -2,7 +2,7 @@
 //! stored state again, but for what has no event: attempt counters of failing tasks, heartbeats, stamps, deadlines and
 //! ready rows, the sticky queue, and events held back.
 
-use proto::temporal::api::common::v1::{Memo, Payload, SearchAttributes};
+use proto::temporal::api::common::v1::Payload;
 use proto::temporal::api::enums::v1::{TaskQueueKind, WorkflowExecutionStatus as Status};
 use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::{
@@ -14,6 +14,7 @@ use crate::state::{Parent, Timer, WorkflowTask};
 use crate::time::{nanos_of_timestamp, nanos_or_zero};
 use crate::{activity, child, external, tables, update, Fault, Txn};
 
+#[expect(clippy::too_many_lines, reason = "one arm for each kind, none of them long")]
 pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(), Fault> {
     use Attributes as A;
     let time = event.event_time.as_ref().map(nanos_of_timestamp).unwrap_or_default();
@@ -144,8 +145,8 @@ fn started(run: &mut Run, event: &HistoryEvent, a: &WorkflowExecutionStartedEven
     row.retry_policy.clone_from(&a.retry_policy);
     row.attempt = a.attempt;
     row.cron_schedule.clone_from(&a.cron_schedule);
-    row.memo = Some(a.memo.clone().unwrap_or_else(Memo::default));
-    row.search_attributes = Some(a.search_attributes.clone().unwrap_or_else(SearchAttributes::default));
+    row.memo = Some(a.memo.clone().unwrap_or_default());
+    row.search_attributes = Some(a.search_attributes.clone().unwrap_or_default());
     row.reset_points.clone_from(&a.prev_auto_reset_points);
     row.priority.clone_from(&a.priority);
     row.user_metadata.clone_from(&event.user_metadata);

@@ -17,6 +17,7 @@ use crate::time::duration;
 use crate::{tables, Context, Fault};
 
 /// What happens when a run has failed or timed out.
+#[expect(clippy::large_enum_variant, reason = "few of these exist at a time")]
 #[derive(Debug)]
 pub enum Next {
     Close(RetryState),

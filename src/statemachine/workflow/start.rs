@@ -199,7 +199,7 @@ fn use_existing(
     mut run: Run,
     request: &StartWorkflowExecutionRequest,
 ) -> Decided<answer::Kind> {
-    let options = request.on_conflict_options.clone().unwrap_or_default();
+    let options = request.on_conflict_options.unwrap_or_default();
     let mut attached = None;
     if options.attach_request_id || options.attach_completion_callbacks || options.attach_links {
         let mut updated = WorkflowExecutionOptionsUpdatedEventAttributes::default();

@@ -124,7 +124,7 @@ fn stretched(ctx: &mut Context<'_, '_>, timeout: i64, attempt: i32) -> i64 {
         return timeout;
     }
     let doublings = (attempt - UNSTRETCHED_ATTEMPTS - 1).min(10);
-    let extra = (5 * SECOND << doublings).min(10 * MINUTE);
+    let extra = ((5 * SECOND) << doublings).min(10 * MINUTE);
     timeout + extra - ctx.jitter(extra as u64 / 5) as i64
 }
 

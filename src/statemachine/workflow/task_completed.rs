@@ -194,7 +194,7 @@ fn record_completion(ctx: &mut Context<'_, '_>, run: &mut Run, request: &Request
         binary_checksum: request.binary_checksum.clone(),
         worker_version: request.worker_version_stamp.clone(),
         sdk_metadata: request.sdk_metadata.clone(),
-        metering_metadata: request.metering_metadata.clone(),
+        metering_metadata: request.metering_metadata,
         ..Default::default()
     };
     run.add(ctx, Attributes::WorkflowTaskCompletedEventAttributes(completed))

@@ -60,7 +60,7 @@ fn add_reset_point(run: &mut Run, event_id: i64, binary_checksum: &str, build_id
 /// Adds values to a KeywordList search attribute, in order, each once.
 fn add_to_list(run: &mut Run, name: &str, values: Vec<String>) {
     let fields = &mut run.row.search_attributes.get_or_insert_default().indexed_fields;
-    let mut list = fields.get(name).map(|payload| keyword_list(payload)).unwrap_or_default();
+    let mut list = fields.get(name).map(keyword_list).unwrap_or_default();
     let before = list.len();
     for value in values {
         if !list.contains(&value) {
