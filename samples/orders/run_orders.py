@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import collections
 import json
+import os
 import sys
 import time
 import uuid
@@ -147,4 +148,6 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    code = asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(code)  # The SDK's own threads may outlive the interpreter and crash it on an ordinary exit.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn configs(directory: &Path) -> Vec<Config> {
-    let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let held: Vec<_> = free_ports().take(3).collect();
     let addresses = held.iter().map(|listener| listener.local_addr().expect("it is bound"));
     let peers: Vec<Peer> = addresses.zip(1..).map(|(address, id)| Peer { id, address: address.to_string() }).collect();
     let config = |peer: &Peer| {
@@ -36,6 +36,13 @@ fn configs(directory: &Path) -> Vec<Config> {
         config
     };
     peers.iter().map(config).collect()
+}
+
+/// Ports nobody listens on, below the range that the system gives to outgoing connections: one of those could take a
+/// port between its choice here and its use.
+fn free_ports() -> impl Iterator<Item = TcpListener> {
+    let first = 27_000 + (std::process::id() % 4_000) as u16;
+    (first..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
 }
 
 fn soon() -> Instant {
