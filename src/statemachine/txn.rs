@@ -92,65 +92,52 @@ impl Kv for Txn<'_> {
         if from >= to {
             return Ok(());
         }
-        let mut overlay = self.writes.range(from.to_vec()..to.to_vec()).peekable();
-        let mut open = true;
-        self.base.scan(from, to, &mut |key, value| {
-            while let Some((written, change)) = overlay.next_if(|(written, _)| written.as_slice() < key) {
-                if let Some(change) = change {
-                    open = visit(written, change);
-                    if !open {
-                        return false;
-                    }
-                }
-            }
-            open = match overlay.next_if(|(written, _)| written.as_slice() == key) {
-                Some((_, Some(change))) => visit(key, change),
-                Some((_, None)) => true,
-                None => visit(key, value),
-            };
-            open
-        })?;
-        for (written, change) in overlay {
-            if !open {
-                break;
-            }
-            if let Some(change) = change {
-                open = visit(written, change);
-            }
-        }
-        Ok(())
+        let overlay = self.writes.range(from.to_vec()..to.to_vec());
+        merge(overlay, |written, key| written < key, visit, |visit| self.base.scan(from, to, visit))
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
         if from >= to {
             return Ok(());
         }
-        let mut overlay = self.writes.range(from.to_vec()..to.to_vec()).rev().peekable();
-        let mut open = true;
-        self.base.scan_back(from, to, &mut |key, value| {
-            while let Some((written, change)) = overlay.next_if(|(written, _)| written.as_slice() > key) {
-                if let Some(change) = change {
-                    open = visit(written, change);
-                    if !open {
-                        return false;
-                    }
-                }
-            }
-            open = match overlay.next_if(|(written, _)| written.as_slice() == key) {
-                Some((_, Some(change))) => visit(key, change),
-                Some((_, None)) => true,
-                None => visit(key, value),
-            };
-            open
-        })?;
-        for (written, change) in overlay {
-            if !open {
-                break;
-            }
+        let overlay = self.writes.range(from.to_vec()..to.to_vec()).rev();
+        merge(overlay, |written, key| written > key, visit, |visit| self.base.scan_back(from, to, visit))
+    }
+}
+
+/// Visits the rows of a store with an overlay's changes among them. Both come in the same order, in which `is_before`
+/// says that a written key stands before a stored one.
+fn merge<'w>(
+    overlay: impl Iterator<Item = (&'w Vec<u8>, &'w Change)>,
+    is_before: impl Fn(&[u8], &[u8]) -> bool,
+    visit: &mut Visit<'_>,
+    scan_base: impl FnOnce(&mut Visit<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut overlay = overlay.peekable();
+    let mut open = true;
+    scan_base(&mut |key, value| {
+        while let Some((written, change)) = overlay.next_if(|(written, _)| is_before(written, key)) {
             if let Some(change) = change {
                 open = visit(written, change);
+                if !open {
+                    return false;
+                }
             }
         }
-        Ok(())
+        open = match overlay.next_if(|(written, _)| written.as_slice() == key) {
+            Some((_, Some(change))) => visit(key, change),
+            Some((_, None)) => true,
+            None => visit(key, value),
+        };
+        open
+    })?;
+    for (written, change) in overlay {
+        if !open {
+            break;
+        }
+        if let Some(change) = change {
+            open = visit(written, change);
+        }
     }
+    Ok(())
 }

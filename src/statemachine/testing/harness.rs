@@ -1,13 +1,11 @@
 //! The machine under test, with a clock that only moves when told.
 
-use proto::temporal::api::enums::v1::TaskQueueType;
-
 use crate::op::{
     answer, op::Kind, AckOutbox, Answer, Deliver, NamespaceFacts, Op, Poller, Proposal, Stamp, StartTask, TaskRef,
 };
 use crate::tables::ReadyKey;
 use crate::time::DAY;
-use crate::{apply, tables, Effect, Fault, Kv, MemoryKv, Outcome, QueueKey, TaskType, Txn};
+use crate::{apply, tables, Effect, Fault, MemoryKv, Outcome, QueueKey, TaskType, Txn};
 
 /// 2026-01-01T00:00:00Z.
 pub const START: i64 = 1_767_225_600 * crate::time::SECOND;
@@ -154,17 +152,4 @@ fn without_bookkeeping(kv: &MemoryKv) -> MemoryKv {
         }
     }
     kv
-}
-
-/// What a task queue type is called in scripts.
-pub fn queue_type(task_type: TaskType) -> TaskQueueType {
-    match task_type {
-        TaskType::Workflow => TaskQueueType::Workflow,
-        TaskType::Activity => TaskQueueType::Activity,
-    }
-}
-
-/// Whether a store holds a key; for tests of deletion.
-pub fn holds(kv: &dyn Kv, key: &[u8]) -> bool {
-    kv.get(key).expect("no fault").is_some()
 }

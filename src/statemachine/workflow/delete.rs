@@ -6,7 +6,7 @@ use super::run::Extras;
 use super::{close, retention, Run};
 use crate::op::{answer, DeleteWorkflow, Done};
 use crate::reject::Decided;
-use crate::tables;
+use crate::{tables, visibility};
 use crate::{Context, Effect, Fault};
 
 const REASON: &str = "Delete workflow execution";
@@ -32,7 +32,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &DeleteWorkflow) -> Decided<answer:
 
 /// Removes every row of a closed run.
 pub fn remove(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
-    retention::hide(ctx, &mut run);
+    visibility::remove(ctx, &mut run);
     if run.row.retention_deadline != 0 {
         retention::deadline(&run).delete(ctx.txn);
     }

@@ -57,12 +57,7 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
         }
         A::WorkflowTaskFailedEventAttributes(_) => task::forget(run, true),
         A::WorkflowTaskTimedOutEventAttributes(a) => task::forget(run, a.started_event_id != 0),
-        A::WorkflowExecutionSignaledEventAttributes(a) => {
-            run.row.signals += 1;
-            if !a.request_id.is_empty() {
-                tables::put_signal_seen(txn, run.key, &a.request_id);
-            }
-        }
+        A::WorkflowExecutionSignaledEventAttributes(_) => run.row.signals += 1,
         A::WorkflowExecutionCancelRequestedEventAttributes(_) => run.row.cancel_requested = true,
         A::WorkflowExecutionOptionsUpdatedEventAttributes(a) => {
             run.row.completion_callbacks.extend(a.attached_completion_callbacks.iter().cloned());

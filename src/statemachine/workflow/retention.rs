@@ -4,7 +4,7 @@ use super::{delete, Run};
 use crate::op::{answer, ChangeRetention, Done};
 use crate::reject::Decided;
 use crate::tables::{self, DeadlineKey, DeadlineKind};
-use crate::{visibility, Context};
+use crate::Context;
 
 /// Arms the deletion of a run that has just closed.
 pub fn arm(ctx: &mut Context<'_, '_>, run: &mut Run) {
@@ -50,9 +50,4 @@ pub fn change(ctx: &mut Context<'_, '_>, op: &ChangeRetention) -> Decided<answer
         tables::put_run(ctx.txn, run.key, &run.row);
     }
     Ok(answer::Kind::Done(Done {}))
-}
-
-/// Removes what lists show of a run.
-pub fn hide(ctx: &mut Context<'_, '_>, run: &mut Run) {
-    visibility::remove(ctx, run);
 }

@@ -10,7 +10,6 @@ use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::{
     WorkflowExecutionOptionsUpdatedEventAttributes, WorkflowExecutionStartedEventAttributes,
 };
-use proto::temporal::api::sdk::v1::UserMetadata;
 use proto::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 use super::run::Extras;
@@ -18,7 +17,7 @@ use super::{retry, task, terminate, Run};
 use crate::op::{answer, NamespaceFacts, StartWorkflow, StartWorkflowAnswer};
 use crate::reject::{code, Decided};
 use crate::state::{self, RequestIdInfo};
-use crate::tables::{self, DeadlineKey, DeadlineKind, RunKey};
+use crate::tables::{DeadlineKey, DeadlineKind, RunKey};
 use crate::time::{duration, nanos_or_zero, timestamp, timestamp_if_set, SECOND, TIMEOUT_MAX};
 use crate::{Context, Fault, Reject};
 
@@ -38,7 +37,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartWorkflow) -> Decided<answer::
     let (namespace, request) = parts(op)?;
     let policies = Policies::of(request.workflow_id_reuse_policy(), request.workflow_id_conflict_policy());
     match admit(ctx, namespace, &request.workflow_id, &request.request_id, &policies)? {
-        Admitted::Same(run) => Ok(same_request(ctx, run, request)),
+        Admitted::Same(run) => Ok(same_request(run, request)),
         Admitted::Existing(run) => use_existing(ctx, run, request),
         Admitted::New { replaces } => {
             let new_run_id = ctx.new_id();
@@ -179,7 +178,7 @@ fn already_started(run: &Run, what: &str, why: &str) -> Reject {
 }
 
 /// The same request again gets the same answer; its eager task too while that is still running.
-fn same_request(_ctx: &Context<'_, '_>, run: Run, request: &StartWorkflowExecutionRequest) -> answer::Kind {
+fn same_request(run: Run, request: &StartWorkflowExecutionRequest) -> answer::Kind {
     let created_it = run.row.create_request_id == request.request_id;
     let attached = (!created_it).then_some(request.request_id.as_str());
     let eager = created_it
@@ -381,17 +380,7 @@ pub fn first_task(ctx: &mut Context<'_, '_>, run: &mut Run, backoff: i64) -> Dec
     Ok(())
 }
 
-/// Metadata an event carries when the caller sent any.
-pub fn extras(user_metadata: Option<UserMetadata>, links: Vec<Link>) -> Extras {
-    Extras { user_metadata, links }
-}
-
 /// Expiry of the chain as an event shows it.
 pub fn expiration(row: &state::Run) -> Option<prost_types::Timestamp> {
     (row.execution_deadline != 0).then(|| timestamp(row.execution_deadline))
-}
-
-/// The current pointer's run, whatever its state.
-pub fn latest(ctx: &Context<'_, '_>, namespace_id: &str, workflow_id: &str) -> Decided<Option<state::Current>> {
-    Ok(tables::current(ctx.txn, namespace_id, workflow_id)?)
 }
