@@ -7,11 +7,12 @@ import json
 import os
 import pathlib
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Callable
+from typing import Any, Callable, Coroutine, NoReturn
 
 from temporalio import activity
 from temporalio.client import Client
@@ -82,3 +83,13 @@ async def serve(queue: str, *, activities: list[Callable] = (), workflows: list[
     ):
         print(f"worker for the task queue {queue!r} is polling {ADDRESS}", flush=True)
         await stopped.wait()
+
+
+def run(program: Coroutine[Any, Any, int | None]) -> NoReturn:
+    """Runs a program to its end and exits with the code it returns.
+
+    Not by an ordinary exit: threads of the SDK may outlive the interpreter and crash the process on its way out.
+    """
+    code = asyncio.run(program)
+    sys.stdout.flush()
+    os._exit(code or 0)

@@ -1,9 +1,7 @@
 """Confirms orders by mail. Serves the task queue "email"."""
-import asyncio
-
 from temporalio import activity
 
-from common import Order, once, serve
+from common import Order, once, run, serve
 
 
 @activity.defn
@@ -12,4 +10,4 @@ def confirm_by_email(order: Order) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve("email", activities=[confirm_by_email]))
+    run(serve("email", activities=[confirm_by_email]))

@@ -1,9 +1,7 @@
 """Reserves items in the warehouse. Serves the task queue "inventory"."""
-import asyncio
-
 from temporalio import activity
 
-from common import Order, once, serve
+from common import Order, once, run, serve
 
 
 @activity.defn
@@ -12,4 +10,4 @@ def reserve_inventory(order: Order) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve("inventory", activities=[reserve_inventory]))
+    run(serve("inventory", activities=[reserve_inventory]))

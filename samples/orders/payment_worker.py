@@ -1,9 +1,7 @@
 """Validates payments. Serves the task queue "payment"."""
-import asyncio
-
 from temporalio import activity
 
-from common import Order, once, serve
+from common import Order, once, run, serve
 
 
 @activity.defn
@@ -12,4 +10,4 @@ def validate_payment(order: Order) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve("payment", activities=[validate_payment]))
+    run(serve("payment", activities=[validate_payment]))

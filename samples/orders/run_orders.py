@@ -10,14 +10,12 @@ import argparse
 import asyncio
 import collections
 import json
-import os
-import sys
 import time
 import uuid
 
 from temporalio.client import Client, WorkflowHandle
 
-from common import LEDGER, Order, connect
+from common import LEDGER, Order, connect, run
 from read_history import attributes_of, describe, name_of
 from workflow import OrderWorkflow
 
@@ -148,6 +146,4 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    code = asyncio.run(main())
-    sys.stdout.flush()
-    os._exit(code)  # The SDK's own threads may outlive the interpreter and crash it on an ordinary exit.
+    run(main())

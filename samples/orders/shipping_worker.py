@@ -1,10 +1,8 @@
 """Ships orders. Serves the task queue "shipping". For every third order the courier answers only the third call."""
-import asyncio
-
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from common import Order, once, serve
+from common import Order, once, run, serve
 
 
 @activity.defn
@@ -15,4 +13,4 @@ def ship_order(order: Order) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve("shipping", activities=[ship_order]))
+    run(serve("shipping", activities=[ship_order]))

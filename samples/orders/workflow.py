@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from common import Order, serve
+    from common import Order, run, serve
 
 RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=300), backoff_coefficient=2.0, maximum_attempts=10)
 
@@ -47,6 +47,4 @@ class OrderWorkflow:
 
 
 if __name__ == "__main__":
-    import asyncio
-
-    asyncio.run(serve("orders", workflows=[OrderWorkflow]))
+    run(serve("orders", workflows=[OrderWorkflow]))

@@ -25,8 +25,9 @@ async def main() -> None:
     client = await Client.connect(os.environ.get("EVERSTEP_ADDRESS", "localhost:7233"))
     async with Worker(client, task_queue="greeting-python", workflows=[Greeting], activities=[greet]):
         workflow_id = f"greeting-python-{uuid.uuid4().hex[:6]}"
-        print(await client.execute_workflow(Greeting.run, "Python", id=workflow_id, task_queue="greeting-python"))
+        print(await client.execute_workflow(Greeting.run, "Python", id=workflow_id, task_queue="greeting-python"), flush=True)
 
 
 if __name__ == "__main__":
     asyncio.run(main())
+    os._exit(0)  # Threads of the SDK may outlive the interpreter and crash it on an ordinary exit.
