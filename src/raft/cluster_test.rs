@@ -33,6 +33,40 @@ async fn three_nodes_agree_and_survive_their_leader() {
     cluster.all_equal_at(last).await;
 }
 
+/// Without the broken connection it would take the lease (2 s) and an election timeout (2 s).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_dies_is_replaced_when_its_lease_ends() {
+    let (election_min, election_max) = (Duration::from_millis(2000), Duration::from_millis(2001));
+    let mut cluster = Cluster::start(3, RaftConfig { election_min, election_max, ..RaftConfig::default() }).await;
+    let last = cluster.propose("before").await;
+    cluster.all_equal_at(last).await;
+    let leader = cluster.leader().await;
+    let unreachable = cluster.nodes.remove(&leader).expect("it runs");
+    cluster.ways.isolate(leader, true);
+    cluster.ways.sever(leader);
+    let started = Instant::now();
+    cluster.propose("after").await;
+    drop(unreachable);
+    let (took, longest) = (started.elapsed(), election_max + election_min);
+    assert!(took < longest - Duration::from_millis(500), "it took {took:?}, as if the connection had told nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_lives_outlasts_a_broken_connection() {
+    let cluster = Cluster::start(3, RaftConfig::default()).await;
+    let last = cluster.propose("before").await;
+    cluster.all_equal_at(last).await;
+    let leader = cluster.leader().await;
+    let term = cluster.nodes[&leader].group.status().term;
+    for _ in 0..5 {
+        cluster.ways.sever(leader);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    tokio::time::sleep(RaftConfig::default().election_max * 2).await;
+    cluster.propose("after").await;
+    assert_eq!((cluster.leader().await, cluster.nodes[&leader].group.status().term), (leader, term));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn followers_refuse_and_name_the_leader() {
     let cluster = Cluster::start(3, RaftConfig::default()).await;

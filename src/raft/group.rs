@@ -47,6 +47,9 @@ pub struct Group {
     /// Log bytes appended when the last snapshot was asked for.
     pub(super) snapshot_mark: AtomicU64,
     pub(super) leadership_task: JoinHandle<()>,
+    pub(super) opened: Instant,
+    /// When a leader last sent something: microseconds after `opened`.
+    pub(super) heard: AtomicU64,
 }
 
 impl Drop for Group {
@@ -149,6 +152,21 @@ impl Group {
 
     pub fn is_leader(&self) -> bool {
         self.is_leader.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a leader of this group sent something.
+    pub(super) fn hear(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// When a leader was last heard; equal as long as there is silence.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn silence(&self) -> Duration {
+        self.opened.elapsed().saturating_sub(Duration::from_micros(self.heard()))
     }
 
     pub fn status(&self) -> GroupStatus {

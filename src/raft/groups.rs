@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::EmptyNode;
@@ -112,6 +113,8 @@ impl Groups {
             disk: self.disk.clone(),
             snapshot_mark: AtomicU64::new(0),
             leadership_task: tokio::spawn(follow.run()),
+            opened: Instant::now(),
+            heard: AtomicU64::new(0),
         });
         self.lock().insert(shard, group.clone());
         Ok(group)

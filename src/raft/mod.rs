@@ -27,6 +27,7 @@ mod network;
 mod options;
 mod server;
 mod status;
+mod succession;
 mod types;
 
 use statemachine::Effect;

@@ -14,8 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::network::{CLUSTER, FROM, TO};
-use super::types::{RaftHandle, TypeConfig};
-use super::{codec, machine, metric, Group, Groups};
+use super::types::TypeConfig;
+use super::{codec, machine, metric, succession, Group, Groups};
 use crate::storage::{DiskState, StoreError};
 
 /// Control messages of one peer that are being answered.
@@ -32,8 +32,8 @@ impl Service {
         Self { groups: Arc::downgrade(groups) }
     }
 
-    /// The groups, if the call is from a node of this cluster and meant for this node.
-    fn admit<T>(&self, request: &Request<T>) -> Result<Arc<Groups>, Status> {
+    /// The groups and the caller, if the call is from a node of this cluster and meant for this node.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Groups>, u64), Status> {
         let groups = self.groups.upgrade().ok_or_else(|| Status::unavailable("this node is stopping"))?;
         let text = |key| request.metadata().get(key).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let identity = groups.identity();
@@ -47,10 +47,10 @@ impl Service {
         if text(TO) != identity.node.to_string() {
             return Err(Status::failed_precondition(format!("this is node {}", identity.node)));
         }
-        if text(FROM).parse::<u64>().is_err() || text(FROM) == text(TO) {
-            return Err(Status::failed_precondition("the caller has no node id of its own"));
+        match text(FROM).parse() {
+            Ok(from) if from != identity.node => Ok((groups, from)),
+            _ => Err(Status::failed_precondition("the caller has no node id of its own")),
         }
-        Ok(groups)
     }
 }
 
@@ -64,7 +64,8 @@ impl Raft for Service {
         &self,
         request: Request<Streaming<peer::ControlRequest>>,
     ) -> Result<Response<Replies<peer::ControlReply>>, Status> {
-        let groups = Arc::downgrade(&self.admit(&request)?);
+        let (groups, from) = self.admit(&request)?;
+        let groups = Arc::downgrade(&groups);
         let mut requests = request.into_inner();
         let (replies, queue) = mpsc::channel(CONTROL_MAX);
         tokio::spawn(async move {
@@ -77,6 +78,9 @@ impl Raft for Service {
                     replies.send(Ok(peer::ControlReply { id, kind: Some(kind) })).await.ok();
                 });
             }
+            if let Some(groups) = groups.upgrade() {
+                succession::connection_lost(&groups, from);
+            }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
     }
@@ -85,7 +89,7 @@ impl Raft for Service {
         &self,
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Replies<peer::AppendReply>>, Status> {
-        let groups = self.admit(&request)?;
+        let (groups, _) = self.admit(&request)?;
         let mut requests = request.into_inner();
         // The first message names the shard; headers go out at once, because the caller waits for them.
         let replies = async move {
@@ -95,7 +99,7 @@ impl Raft for Service {
                 Err(status) => return futures::stream::iter([Err(status)]).boxed(),
             };
             match group(&groups, first.shard) {
-                Ok(group) => append(groups, group.raft().clone(), first, requests),
+                Ok(group) => append(groups, group, first, requests),
                 Err(status) => futures::stream::iter([Err(status)]).boxed(),
             }
         };
@@ -106,7 +110,7 @@ impl Raft for Service {
         &self,
         request: Request<Streaming<peer::SnapshotChunk>>,
     ) -> Result<Response<peer::SnapshotReply>, Status> {
-        let groups = self.admit(&request)?;
+        let (groups, _) = self.admit(&request)?;
         let mut chunks = request.into_inner();
         let Some(snapshot_chunk::Kind::Header(header)) = chunks.message().await?.and_then(|chunk| chunk.kind) else {
             return Err(Status::invalid_argument("a snapshot begins with its header"));
@@ -142,14 +146,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn append(
     groups: Arc<Groups>,
-    raft: RaftHandle,
+    group: Arc<Group>,
     first: peer::AppendRequest,
     requests: Streaming<peer::AppendRequest>,
 ) -> Replies<peer::AppendReply> {
     // A request that cannot be taken ends the input; what was taken before is still answered.
     let (refuse, refused) = tokio::sync::oneshot::channel();
+    let raft = group.raft().clone();
     let input = futures::stream::iter([Ok(first)]).chain(requests).scan(Some(refuse), move |refuse, request| {
         let taken = request.and_then(|request| {
+            group.hear();
             if groups.disk() == DiskState::Full && !request.entries.is_empty() {
                 return Err(Status::resource_exhausted("the disk is full"));
             }
@@ -197,6 +203,7 @@ async fn answer(groups: &Groups, request: peer::ControlRequest) -> Result<contro
     let raft = group.raft();
     match request.kind {
         Some(control_request::Kind::Heartbeat(request)) => {
+            group.hear();
             let request = request_from_peer(request).map_err(|error| error.to_string())?;
             let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
             let previous = request.prev_log_id;

@@ -56,6 +56,7 @@ pub struct Way {
     address: String,
     target: watch::Sender<String>,
     blocked: watch::Sender<bool>,
+    severed: watch::Sender<()>,
 }
 
 impl Way {
@@ -64,12 +65,21 @@ impl Way {
         let address = listener.local_addr().expect("an address").to_string();
         let (target, target_now) = watch::channel(String::new());
         let (blocked, blocked_now) = watch::channel(false);
+        let (severed, severed_now) = watch::channel(());
         tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
-                tokio::spawn(carry(from, target_now.borrow().clone(), blocked_now.clone()));
+                let carried = carry(from, target_now.borrow().clone(), blocked_now.clone());
+                let mut severed = severed_now.clone();
+                severed.mark_unchanged();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = carried => {}
+                        _ = severed.changed() => {}
+                    }
+                });
             }
         });
-        Self { address, target, blocked }
+        Self { address, target, blocked, severed }
     }
 }
 
@@ -112,6 +122,15 @@ impl Ways {
         for ((_, to), way) in &self.0 {
             if *to == node {
                 way.target.send_replace(address.to_owned());
+            }
+        }
+    }
+
+    /// Breaks a node's connections to all others; new ones can be made at once.
+    pub fn sever(&self, node: u64) {
+        for ((from, to), way) in &self.0 {
+            if *from == node || *to == node {
+                way.severed.send_replace(());
             }
         }
     }
