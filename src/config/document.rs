@@ -101,7 +101,7 @@ pub fn page() -> String {
     page.push_str(DYNAMIC);
     for key in dynamic::KEYS {
         let effect = match &key.rule {
-            Rule::Sets(ours, _) => format!("sets `{ours}`"),
+            Rule::Sets(ours) => format!("sets `{ours}`"),
             Rule::Always(value) => format!("always `{value}`; another value is answered with a warning"),
             Rule::Nothing(why) => format!("none: {why}"),
             Rule::Later(part) => format!("none yet: {part}"),

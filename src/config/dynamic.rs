@@ -1,8 +1,6 @@
 //! Temporal's dynamic-configuration keys that clients, harnesses and people pass, and what each does here. Keys are
 //! compared without case. A key that is not in the table is accepted with a warning.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::{duration, Config};
@@ -14,7 +12,7 @@ pub struct Key {
 
 pub enum Rule {
     /// Sets our key of that name.
-    Sets(&'static str, fn(&mut Config, &Value) -> Result<(), String>),
+    Sets(&'static str),
     /// Everstep always behaves as if it had this value.
     Always(bool),
     /// Tunes a part that Everstep does not have, or what it does anyway.
@@ -33,119 +31,42 @@ const CACHES: &str = "what was written is seen at once";
 const MANY_HOSTS: &str = "Everstep has one limit for all roles of a node";
 
 pub const KEYS: &[Key] = &[
-    key("frontend.rps", Sets("frontend.requests_per_second", |c, v| set(&mut c.frontend.requests_per_second, v))),
-    key(
-        "frontend.namespaceRPS",
-        Sets("frontend.namespace_requests_per_second", |c, v| set(&mut c.frontend.namespace_requests_per_second, v)),
-    ),
-    key(
-        "frontend.namespaceBurstRatio",
-        Sets("frontend.namespace_burst_ratio", |c, v| set(&mut c.frontend.namespace_burst_ratio, v)),
-    ),
-    key(
-        "frontend.namespaceRPS.visibility",
-        Sets("frontend.namespace_visibility_requests_per_second", |c, v| {
-            set(&mut c.frontend.namespace_visibility_requests_per_second, v)
-        }),
-    ),
-    key(
-        "frontend.namespaceCount",
-        Sets("frontend.namespace_long_polls", |c, v| set(&mut c.frontend.namespace_long_polls, v)),
-    ),
-    key("frontend.visibilityMaxPageSize", Sets("frontend.list_page_max", |c, v| set(&mut c.frontend.list_page_max, v))),
-    key(
-        "frontend.historyMaxPageSize",
-        Sets("frontend.history_page_max", |c, v| set(&mut c.frontend.history_page_max, v)),
-    ),
-    key(
-        "frontend.shutdownDrainDuration",
-        Sets("frontend.shutdown_drain", |c, v| set_duration(&mut c.frontend.shutdown_drain, v)),
-    ),
-    key(
-        "matching.longPollExpirationInterval",
-        Sets("frontend.poll_timeout", |c, v| set_duration(&mut c.frontend.poll_timeout, v)),
-    ),
-    key(
-        "history.longPollExpirationInterval",
-        Sets("frontend.history_poll_timeout", |c, v| set_duration(&mut c.frontend.history_poll_timeout, v)),
-    ),
-    key("limit.blobSize.error", Sets("limits.blob_bytes", |c, v| set(&mut c.limits.blob_bytes, v))),
-    key("limit.memoSize.error", Sets("limits.memo_bytes", |c, v| set(&mut c.limits.memo_bytes, v))),
-    key(
-        "limit.numPendingActivities.error",
-        Sets("limits.pending_activities", |c, v| set(&mut c.limits.pending_activities, v)),
-    ),
-    key(
-        "limit.numPendingChildExecutions.error",
-        Sets("limits.pending_children", |c, v| set(&mut c.limits.pending_children, v)),
-    ),
-    key("limit.numPendingSignals.error", Sets("limits.pending_signals", |c, v| set(&mut c.limits.pending_signals, v))),
-    key(
-        "limit.numPendingCancelRequests.error",
-        Sets("limits.pending_cancels", |c, v| set(&mut c.limits.pending_cancels, v)),
-    ),
-    key("limit.historyCount.error", Sets("limits.history_events", |c, v| set(&mut c.limits.history_events, v))),
-    key("limit.historySize.error", Sets("limits.history_bytes", |c, v| set(&mut c.limits.history_bytes, v))),
-    key(
-        "limit.historyCount.suggestContinueAsNew",
-        Sets("limits.suggest_continue_events", |c, v| set(&mut c.limits.suggest_continue_events, v)),
-    ),
-    key(
-        "limit.historySize.suggestContinueAsNew",
-        Sets("limits.suggest_continue_bytes", |c, v| set(&mut c.limits.suggest_continue_bytes, v)),
-    ),
-    key("frontend.linkMaxSize", Sets("limits.link_bytes", |c, v| set(&mut c.limits.link_bytes, v))),
-    key(
-        "frontend.maxlinksPerRequest",
-        Sets("limits.links_per_request", |c, v| set(&mut c.limits.links_per_request, v)),
-    ),
-    key(
-        "history.maximumBufferedEventsBatch",
-        Sets("limits.buffered_events", |c, v| set(&mut c.limits.buffered_events, v)),
-    ),
-    key(
-        "history.maximumBufferedEventsSizeInBytes",
-        Sets("limits.buffered_bytes", |c, v| set(&mut c.limits.buffered_bytes, v)),
-    ),
-    key("history.maximumSignalsPerExecution", Sets("limits.signals", |c, v| set(&mut c.limits.signals, v))),
-    key("history.maxInFlightUpdates", Sets("limits.updates_in_flight", |c, v| set(&mut c.limits.updates_in_flight, v))),
-    key("history.maxTotalUpdates", Sets("limits.updates_total", |c, v| set(&mut c.limits.updates_total, v))),
-    key(
-        "history.MaxBufferedQueryCount",
-        Sets("limits.buffered_queries", |c, v| set(&mut c.limits.buffered_queries, v)),
-    ),
-    key(
-        "history.workflowIdReuseMinimalInterval",
-        Sets("limits.run_gap_min", |c, v| set_duration(&mut c.limits.run_gap_min, v)),
-    ),
-    key(
-        "history.workflowTaskHeartbeatTimeout",
-        Sets("limits.workflow_task_heartbeat", |c, v| set_duration(&mut c.limits.workflow_task_heartbeat, v)),
-    ),
-    key(
-        "system.namespaceMinRetentionLocal",
-        Sets("limits.retention_min", |c, v| set_duration(&mut c.limits.retention_min, v)),
-    ),
-    key(
-        "system.enableEagerWorkflowStart",
-        Sets("features.eager_workflow_start", |c, v| set_flag(&mut c.features.eager_workflow_start, v)),
-    ),
-    key(
-        "system.enableActivityEagerExecution",
-        Sets("features.eager_activities", |c, v| set_flag(&mut c.features.eager_activities, v)),
-    ),
-    key(
-        "system.enableCrossNamespaceCommands",
-        Sets("features.cross_namespace_commands", |c, v| set_flag(&mut c.features.cross_namespace_commands, v)),
-    ),
-    key(
-        "frontend.enableCancelWorkerPollsOnShutdown",
-        Sets("features.end_polls_on_shutdown", |c, v| set_flag(&mut c.features.end_polls_on_shutdown, v)),
-    ),
-    key(
-        "frontend.WorkerHeartbeatsEnabled",
-        Sets("features.worker_heartbeats", |c, v| set_flag(&mut c.features.worker_heartbeats, v)),
-    ),
+    key("frontend.rps", Sets("frontend.requests_per_second")),
+    key("frontend.namespaceRPS", Sets("frontend.namespace_requests_per_second")),
+    key("frontend.namespaceBurstRatio", Sets("frontend.namespace_burst_ratio")),
+    key("frontend.namespaceRPS.visibility", Sets("frontend.namespace_visibility_requests_per_second")),
+    key("frontend.namespaceCount", Sets("frontend.namespace_long_polls")),
+    key("frontend.visibilityMaxPageSize", Sets("frontend.list_page_max")),
+    key("frontend.historyMaxPageSize", Sets("frontend.history_page_max")),
+    key("frontend.shutdownDrainDuration", Sets("frontend.shutdown_drain")),
+    key("matching.longPollExpirationInterval", Sets("frontend.poll_timeout")),
+    key("history.longPollExpirationInterval", Sets("frontend.history_poll_timeout")),
+    key("limit.blobSize.error", Sets("limits.blob_bytes")),
+    key("limit.memoSize.error", Sets("limits.memo_bytes")),
+    key("limit.numPendingActivities.error", Sets("limits.pending_activities")),
+    key("limit.numPendingChildExecutions.error", Sets("limits.pending_children")),
+    key("limit.numPendingSignals.error", Sets("limits.pending_signals")),
+    key("limit.numPendingCancelRequests.error", Sets("limits.pending_cancels")),
+    key("limit.historyCount.error", Sets("limits.history_events")),
+    key("limit.historySize.error", Sets("limits.history_bytes")),
+    key("limit.historyCount.suggestContinueAsNew", Sets("limits.suggest_continue_events")),
+    key("limit.historySize.suggestContinueAsNew", Sets("limits.suggest_continue_bytes")),
+    key("frontend.linkMaxSize", Sets("limits.link_bytes")),
+    key("frontend.maxlinksPerRequest", Sets("limits.links_per_request")),
+    key("history.maximumBufferedEventsBatch", Sets("limits.buffered_events")),
+    key("history.maximumBufferedEventsSizeInBytes", Sets("limits.buffered_bytes")),
+    key("history.maximumSignalsPerExecution", Sets("limits.signals")),
+    key("history.maxInFlightUpdates", Sets("limits.updates_in_flight")),
+    key("history.maxTotalUpdates", Sets("limits.updates_total")),
+    key("history.MaxBufferedQueryCount", Sets("limits.buffered_queries")),
+    key("history.workflowIdReuseMinimalInterval", Sets("limits.run_gap_min")),
+    key("history.workflowTaskHeartbeatTimeout", Sets("limits.workflow_task_heartbeat")),
+    key("system.namespaceMinRetentionLocal", Sets("limits.retention_min")),
+    key("system.enableEagerWorkflowStart", Sets("features.eager_workflow_start")),
+    key("system.enableActivityEagerExecution", Sets("features.eager_activities")),
+    key("system.enableCrossNamespaceCommands", Sets("features.cross_namespace_commands")),
+    key("frontend.enableCancelWorkerPollsOnShutdown", Sets("features.end_polls_on_shutdown")),
+    key("frontend.WorkerHeartbeatsEnabled", Sets("features.worker_heartbeats")),
     key("frontend.enableUpdateWorkflowExecution", Always(true)),
     key("frontend.enableUpdateWorkflowExecutionAsyncAccepted", Always(true)),
     key("frontend.enableExecuteMultiOperation", Always(true)),
@@ -230,7 +151,7 @@ pub fn apply(config: &mut Config, name: &str, value: &Value) -> anyhow::Result<O
         return Ok(Some(format!("dynamic configuration {name} is not known here and has no effect")));
     };
     match &key.rule {
-        Sets(_, set) => set(config, value).map_err(|error| anyhow::anyhow!("{name}: {error}"))?,
+        Sets(ours) => set(config, ours, value).map_err(|error| anyhow::anyhow!("{name}: {error}"))?,
         Always(fixed) if value.as_bool() != Some(*fixed) => {
             return Ok(Some(format!("dynamic configuration {name} is always {fixed} here")));
         }
@@ -239,32 +160,38 @@ pub fn apply(config: &mut Config, name: &str, value: &Value) -> anyhow::Result<O
     Ok(None)
 }
 
-fn set<T: TryFrom<i64>>(field: &mut T, value: &Value) -> Result<(), String> {
-    let number =
-        value.as_i64().or_else(|| value.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i64));
-    *field =
-        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| format!("{value} is not a fitting number"))?;
+/// Puts a value at one of our keys, `section.name`.
+fn set(config: &mut Config, key: &str, value: &Value) -> Result<(), String> {
+    let mut whole = serde_json::to_value(&*config).map_err(|error| error.to_string())?;
+    let place =
+        whole.pointer_mut(&format!("/{}", key.replace('.', "/"))).ok_or_else(|| format!("there is no {key}"))?;
+    *place = fitting(place, value)?;
+    *config = serde_json::from_value(whole).map_err(|_| format!("{value} does not fit"))?;
     Ok(())
 }
 
-fn set_flag(field: &mut bool, value: &Value) -> Result<(), String> {
-    *field = value.as_bool().ok_or_else(|| format!("{value} is neither true nor false"))?;
-    Ok(())
-}
-
-/// A string in Go's notation or a number of seconds, as Temporal takes it.
-fn set_duration(field: &mut Duration, value: &Value) -> Result<(), String> {
-    *field = match (value.as_str(), value.as_u64()) {
-        (Some(text), _) => duration::parse(text)?,
-        (None, Some(seconds)) => Duration::from_secs(seconds),
-        (None, None) => return Err(format!("{value} is not a duration")),
-    };
-    Ok(())
+/// The value in the notation of the one it replaces: a flag, a number, or a duration, which Temporal takes as a string in
+/// Go's notation or as seconds.
+fn fitting(old: &Value, new: &Value) -> Result<Value, String> {
+    match old {
+        Value::Bool(_) if new.is_boolean() => Ok(new.clone()),
+        Value::Bool(_) => Err(format!("{new} is neither true nor false")),
+        Value::String(_) => match (new.as_str(), new.as_u64()) {
+            (Some(text), _) => duration::parse(text).map(|_| new.clone()),
+            (None, Some(seconds)) => Ok(Value::from(format!("{seconds}s"))),
+            (None, None) => Err(format!("{new} is not a duration")),
+        },
+        _ => {
+            let whole = new.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i64);
+            new.as_i64().or(whole).map(Value::from).ok_or_else(|| format!("{new} is not a fitting number"))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     use super::*;
 
@@ -309,8 +236,10 @@ mod tests {
         let mut seen = BTreeSet::new();
         for key in KEYS {
             assert!(seen.insert(key.name.to_lowercase()), "{}", key.name);
-            if let Sets(ours, _) = key.rule {
+            if let Sets(ours) = key.rule {
                 assert!(documented.contains(ours), "{ours}");
+                let value = if ours.starts_with("features.") { Value::Bool(true) } else { Value::from(7) };
+                assert_eq!(set(&mut Config::default(), ours, &value), Ok(()), "{ours}");
             }
         }
     }
