@@ -69,6 +69,7 @@ fn capabilities() -> Capabilities {
         eager_workflow_start: true,
         sync_update: true,
         async_update: true,
+        workflow_pause: true,
         worker_poll_complete_on_shutdown: true,
         ..Default::default()
     }

@@ -9,8 +9,10 @@ mod describe;
 mod history;
 mod multi_operation;
 mod namespace;
+mod pause;
 mod poll;
 mod query;
+mod reset;
 mod respond_activity;
 mod respond_workflow_task;
 mod signal;
@@ -20,6 +22,7 @@ mod task_queue;
 mod update;
 mod visibility;
 mod worker;
+mod workflow_options;
 
 use std::sync::Arc;
 
@@ -70,6 +73,11 @@ serve! {
     terminate_workflow_execution(TerminateWorkflowExecutionRequest)
         -> TerminateWorkflowExecutionResponse = control::terminate;
     delete_workflow_execution(DeleteWorkflowExecutionRequest) -> DeleteWorkflowExecutionResponse = control::delete;
+    reset_workflow_execution(ResetWorkflowExecutionRequest) -> ResetWorkflowExecutionResponse = reset::reset;
+    pause_workflow_execution(PauseWorkflowExecutionRequest) -> PauseWorkflowExecutionResponse = pause::pause;
+    unpause_workflow_execution(UnpauseWorkflowExecutionRequest) -> UnpauseWorkflowExecutionResponse = pause::unpause;
+    update_workflow_execution_options(UpdateWorkflowExecutionOptionsRequest)
+        -> UpdateWorkflowExecutionOptionsResponse = workflow_options::update;
     reset_sticky_task_queue(ResetStickyTaskQueueRequest)
         -> ResetStickyTaskQueueResponse = control::reset_sticky_task_queue;
 

@@ -74,6 +74,8 @@ pub async fn query(
 fn rejected(run: &state::Run, condition: QueryRejectCondition) -> Option<Status> {
     let status = run.status();
     let unwanted = match condition {
+        // No worker gets a task of a paused workflow, not even to answer a query.
+        _ if status == Status::Paused => true,
         QueryRejectCondition::NotOpen => status != Status::Running,
         QueryRejectCondition::NotCompletedCleanly => !matches!(status, Status::Running | Status::Completed),
         QueryRejectCondition::Unspecified | QueryRejectCondition::None => false,

@@ -34,7 +34,7 @@ pub fn decide(
     let Some(mut activity) = tables::activity(ctx.txn, run.key, scheduled_event_id)? else {
         return Err(Fault::corrupt("activity row", "missing right after its event").into());
     };
-    let takes_along = attributes.request_eager_execution && ctx.limits.eager_activities;
+    let takes_along = attributes.request_eager_execution && ctx.limits.eager_activities && run.row.pause.is_none();
     match eager.filter(|_| takes_along) {
         Some(worker) => {
             transitions::begin(ctx, run, &mut activity, &worker.identity, &worker.request_id);
@@ -57,7 +57,8 @@ fn offer(
     scheduled: &ActivityTaskScheduledEventAttributes,
 ) {
     let queue = task_queue::ready_key_of_activity(run, activity).queue;
-    let Some(held) = ctx.take_reservation(&queue) else { return transitions::make_ready(ctx, run, activity) };
+    let held = if run.row.pause.is_some() { None } else { ctx.take_reservation(&queue) };
+    let Some(held) = held else { return transitions::make_ready(ctx, run, activity) };
     let poller = held.poller.unwrap_or_default();
     transitions::begin(ctx, run, activity, &poller.identity, &poller.request_id);
     let started = start::answer(run, activity, scheduled);

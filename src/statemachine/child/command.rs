@@ -44,6 +44,7 @@ pub fn decide(
         initiated: Some(initiated),
         user_metadata,
         parent_priority: run.row.priority.clone(),
+        request_id: String::new(),
     };
     let id = outbox::send(ctx, &namespace.id, &sent.workflow_id, Kind::StartChild(message))?;
     let Some(mut child) = tables::child(ctx.txn, run.key, initiated_event_id)? else {

@@ -39,10 +39,11 @@ pub fn start(ctx: &mut Context<'_, '_>, message: &ReportChildStart) -> Decided<(
     wake(ctx, run)
 }
 
-/// The open parent and its pending child that a message is about.
+/// The open parent, which a reset may have replaced, and its pending child that a message is about.
 fn pending(ctx: &Context<'_, '_>, parent: &Sender) -> Decided<Option<(Run, Child)>> {
-    let found = run::find(ctx.txn, &parent.namespace_id, &parent.workflow_id, &parent.run_id)?;
-    let Some(run) = found.filter(Run::is_open) else { return Ok(None) };
+    let (namespace_id, workflow_id, event_id) = (&parent.namespace_id, &parent.workflow_id, parent.initiated_event_id);
+    let found = run::answering(ctx.txn, namespace_id, workflow_id, &parent.run_id, event_id)?;
+    let Some(run) = found else { return Ok(None) };
     let child = tables::child(ctx.txn, run.key, parent.initiated_event_id)?;
     Ok(child.map(|child| (run, child)))
 }

@@ -20,7 +20,10 @@ pub fn create(ctx: &mut Context<'_, '_>, message: &StartChild) -> Decided<()> {
     let namespace = message.namespace.as_ref().ok_or_else(|| Fault::corrupt("child start", "no namespace"))?;
     let parent = message.parent.as_ref().ok_or_else(|| Fault::corrupt("child start", "no parent"))?;
     let initiated = message.initiated.as_ref().ok_or_else(|| Fault::corrupt("child start", "no event"))?;
-    let request_id = format!("{}:{}:0", parent.run_id, parent.initiated_event_id);
+    let request_id = match &message.request_id {
+        given if given.is_empty() => request_id(&parent.run_id, parent.initiated_event_id),
+        given => given.clone(),
+    };
     let policies = Policies::of(initiated.workflow_id_reuse_policy(), Conflict::Unspecified);
     let admitted = start::admit(ctx, namespace, &initiated.workflow_id, &request_id, &policies);
     let mut child = ChildRef {
@@ -49,6 +52,11 @@ pub fn create(ctx: &mut Context<'_, '_>, message: &StartChild) -> Decided<()> {
     let report = ReportChildStart { parent: Some(parent.clone()), child: Some(child), failed_cause: failed };
     outbox::send(ctx, &parent.namespace_id, &parent.workflow_id, Kind::ReportChildStart(report))?;
     Ok(())
+}
+
+/// The request id of the start that an event of a parent's run asks for.
+pub fn request_id(parent_run_id: &str, initiated_event_id: i64) -> String {
+    format!("{parent_run_id}:{initiated_event_id}:0")
 }
 
 fn create_run(

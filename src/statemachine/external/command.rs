@@ -63,14 +63,15 @@ pub fn signal(
     let target = sent.execution.clone().unwrap_or_default().workflow_id;
     let attributes = Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(initiated.clone());
     let event_id = run.add_with(ctx, attributes, extras)?;
+    let request_id = ctx.new_id();
     let message = SignalExternal {
         sender: Some(sender(run, event_id)),
         namespace: Some(without_attributes(namespace)),
         initiated: Some(initiated),
-        request_id: ctx.new_id(),
+        request_id: request_id.clone(),
     };
-    let id = outbox::send(ctx, &namespace.id, &target, Kind::SignalExternal(message))?;
-    tables::put_external(ctx.txn, run.key, &External { initiated_event_id: event_id, outbox_id: id });
+    let outbox_id = outbox::send(ctx, &namespace.id, &target, Kind::SignalExternal(message))?;
+    tables::put_external(ctx.txn, run.key, &External { initiated_event_id: event_id, outbox_id, request_id });
     Ok(())
 }
 
@@ -144,14 +145,15 @@ pub fn cancel(
     };
     let attributes = Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(initiated.clone());
     let event_id = run.add_with(ctx, attributes, extras)?;
+    let request_id = ctx.new_id();
     let message = CancelExternal {
         sender: Some(sender(run, event_id)),
         namespace: Some(without_attributes(namespace)),
         initiated: Some(initiated),
-        request_id: ctx.new_id(),
+        request_id: request_id.clone(),
     };
-    let id = outbox::send(ctx, &namespace.id, &sent.workflow_id, Kind::CancelExternal(message))?;
-    tables::put_external(ctx.txn, run.key, &External { initiated_event_id: event_id, outbox_id: id });
+    let outbox_id = outbox::send(ctx, &namespace.id, &sent.workflow_id, Kind::CancelExternal(message))?;
+    tables::put_external(ctx.txn, run.key, &External { initiated_event_id: event_id, outbox_id, request_id });
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::{tables, Fault, Txn};
 
 pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(), Fault> {
     use Attributes as A;
-    let row = External { initiated_event_id: event.event_id, outbox_id: 0 };
+    let row = External { initiated_event_id: event.event_id, ..Default::default() };
     match &event.attributes {
         Some(A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_)) => {
             tables::put_external(txn, run.key, &row);

@@ -13,9 +13,10 @@ pub mod report;
 use proto::temporal::api::enums::v1::WorkflowTaskFailedCause as Cause;
 
 use crate::op::{NamespaceFacts, Sender};
+use crate::reject::Decided;
 use crate::workflow::commands::{Refused, Scope};
 use crate::workflow::Run;
-use crate::{Context, Reject};
+use crate::{outbox, tables, Context, Reject};
 
 /// The run as the sender of a message for one of its events.
 pub fn sender(run: &Run, initiated_event_id: i64) -> Sender {
@@ -26,6 +27,18 @@ pub fn sender(run: &Run, initiated_event_id: i64) -> Sender {
         run_id: run.row.run_id.clone(),
         initiated_event_id,
     }
+}
+
+/// A run closes: what the commands of its last task ask of others is not sent any more, as in Temporal, where sending
+/// looks at the sender first.
+pub fn withdraw_after(ctx: &mut Context<'_, '_>, run: &Run, event_id: i64) -> Decided<()> {
+    if run.row.pending_signals == 0 && run.row.pending_cancels == 0 {
+        return Ok(());
+    }
+    for row in tables::externals(ctx.txn, run.key)?.into_iter().filter(|row| row.initiated_event_id > event_id) {
+        outbox::withdraw(ctx, row.outbox_id);
+    }
+    Ok(())
 }
 
 /// The namespace a command names; its own if it names none. Another one must be known, and commands must be allowed to

@@ -15,8 +15,10 @@ use crate::{outbox, tables, Context, Fault};
 
 pub fn decide(ctx: &mut Context<'_, '_>, message: &ReportExternal) -> Decided<()> {
     let sender = message.sender.clone().unwrap_or_default();
-    let found = run::find(ctx.txn, &sender.namespace_id, &sender.workflow_id, &sender.run_id)?;
-    let Some(mut run) = found.filter(Run::is_open) else { return Ok(()) };
+    let (namespace_id, workflow_id, event_id) = (&sender.namespace_id, &sender.workflow_id, sender.initiated_event_id);
+    let Some(mut run) = run::answering(ctx.txn, namespace_id, workflow_id, &sender.run_id, event_id)? else {
+        return Ok(());
+    };
     let Some(row) = tables::external(ctx.txn, run.key, sender.initiated_event_id)? else { return Ok(()) };
     outbox::withdraw(ctx, row.outbox_id);
     let event = event(ctx, &run, row.initiated_event_id, message.failed_cause)?;

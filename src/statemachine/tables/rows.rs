@@ -144,6 +144,21 @@ pub fn signal_seen(kv: &dyn Kv, key: RunKey, request_id: &str) -> Result<bool, F
     Ok(kv.get(&key.in_table(Table::SignalId).raw(request_id.as_bytes()).done())?.is_some())
 }
 
+/// The request ids of all signals the run has seen.
+pub fn signals_seen(kv: &dyn Kv, key: RunKey) -> Result<Vec<String>, Fault> {
+    let prefix = key.in_table(Table::SignalId).done();
+    let mut found = Vec::new();
+    let mut bad = None;
+    kv.scan(&prefix, &prefix_end(&prefix), &mut |row_key, _| {
+        match std::str::from_utf8(&row_key[prefix.len()..]) {
+            Ok(request_id) => found.push(request_id.to_owned()),
+            Err(error) => bad = Some(Fault::corrupt("signal id row", error)),
+        }
+        bad.is_none()
+    })?;
+    bad.map_or(Ok(found), Err)
+}
+
 pub fn put_signal_seen(txn: &mut Txn<'_>, key: RunKey, request_id: &str) {
     txn.put(key.in_table(Table::SignalId).raw(request_id.as_bytes()).done(), Vec::new());
 }

@@ -40,6 +40,9 @@ pub fn ready_key_of_workflow_task(run: &Run, task: &WorkflowTask) -> ReadyKey {
 /// proposal, or to all.
 pub fn queue_workflow_task(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     let waits = |task: &&WorkflowTask| task.started_event_id == 0 && !task.queued;
+    if run.row.pause.is_some() {
+        return Ok(());
+    }
     let Some(mut task) = run.row.task.as_ref().filter(waits).cloned() else { return Ok(()) };
     let key = ready_key_of_workflow_task(run, &task);
     if let Some(held) = ctx.take_reservation(&key.queue) {
@@ -84,9 +87,10 @@ pub fn ready_key_of_activity(run: &Run, activity: &Activity) -> ReadyKey {
     }
 }
 
-/// Makes the present attempt of an activity available and marks its row so; the caller stores the row.
+/// Makes the present attempt of an activity available and marks its row so, unless the workflow is paused; the caller
+/// stores the row.
 pub fn queue_activity(ctx: &mut Context<'_, '_>, run: &Run, activity: &mut Activity) {
-    if activity.queued {
+    if activity.queued || run.row.pause.is_some() {
         return;
     }
     activity.queued = true;

@@ -95,6 +95,11 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
         visible: false,
         visible_sort_time: 0,
         reset_points: None,
+        reset_run_id: String::new(),
+        reset_request_id: String::new(),
+        resets: Vec::new(),
+        last_reset_time: 0,
+        kept_event_id: 0,
         ..row
     };
     let children = tables::children(kv, key).expect("no fault");
@@ -114,7 +119,10 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
             })
             .collect(),
         timers: tables::timers(kv, key).expect("no fault"),
-        children: children.into_iter().map(|child| Child { outbox_id: 0, ..child }).collect(),
+        children: children
+            .into_iter()
+            .map(|child| Child { outbox_id: 0, request_id: String::new(), ..child })
+            .collect(),
         externals: externals.into_iter().map(|row| row.initiated_event_id).collect(),
         updates: tables::updates(kv, key)
             .expect("no fault")

@@ -124,6 +124,17 @@ impl Harness {
         crate::workflow::run::find(&self.kv, &self.namespace.id, workflow_id, "").expect("no fault")
     }
 
+    /// The run of a workflow id that started as the n-th, from 1, while the clock moved.
+    pub fn nth_run(&self, workflow_id: &str, number: usize) -> String {
+        use prost::Message;
+        let is_run = |key: &[u8]| key.get(2) == Some(&(tables::Table::Run as u8)) && key[..2] != [0xff, 0xff];
+        let rows = self.kv.rows.iter().filter(|(key, _)| is_run(key));
+        let runs = rows.map(|(_, value)| crate::state::Run::decode(value.as_slice()).expect("a run row"));
+        let mut runs: Vec<_> = runs.filter(|row| row.workflow_id == workflow_id).collect();
+        runs.sort_by_key(|row| row.start_time);
+        runs[number - 1].run_id.clone()
+    }
+
     /// All events of the latest run of a workflow id.
     pub fn history(&self, workflow_id: &str) -> Vec<proto::temporal::api::history::v1::HistoryEvent> {
         let Some(run) = self.run(workflow_id) else { return Vec::new() };

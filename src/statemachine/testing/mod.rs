@@ -5,6 +5,7 @@
 //! closed and reopened after every line holds the same bytes (1), and every operation delivered twice changes nothing
 //! the second time (4).
 
+mod changes;
 pub mod fold;
 pub mod harness;
 pub mod print;

@@ -2,7 +2,7 @@
 
 use proto::temporal::api::enums::v1::EventType;
 use proto::temporal::api::history::v1::history_event::Attributes;
-use proto::temporal::api::history::v1::HistoryEvent;
+use proto::temporal::api::history::v1::{HistoryEvent, WorkflowExecutionOptionsUpdatedEventAttributes};
 
 use crate::op::{answer, Answer};
 use crate::workflow::commands::pascal_case;
@@ -28,6 +28,8 @@ fn detail(attributes: &Attributes) -> String {
             format!("queue={queue} attempt={}", a.attempt)
         }
         A::WorkflowTaskFailedEventAttributes(a) => format!("{:?}", a.cause()),
+        A::WorkflowExecutionPausedEventAttributes(a) => a.reason.clone(),
+        A::WorkflowExecutionOptionsUpdatedEventAttributes(a) => options(a),
         A::WorkflowTaskTimedOutEventAttributes(a) => format!("{:?}", a.timeout_type()),
         A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
         A::WorkflowExecutionTerminatedEventAttributes(a) => format!("{:?}", a.reason),
@@ -49,8 +51,14 @@ fn detail(attributes: &Attributes) -> String {
         A::ActivityTaskTimedOutEventAttributes(a) => {
             format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.retry_state())
         }
+        A::WorkflowExecutionUpdateAdmittedEventAttributes(a) => {
+            let meta = a.request.as_ref().and_then(|request| request.meta.as_ref());
+            format!("{} {:?}", meta.map(|meta| meta.update_id.as_str()).unwrap_or_default(), a.origin())
+        }
         A::WorkflowExecutionUpdateAcceptedEventAttributes(a) => {
-            format!("{} sequenced={}", a.protocol_instance_id, a.accepted_request_sequencing_event_id)
+            let admitted = if a.accepted_request.is_some() { "" } else { " without-request" };
+            let sequenced = a.accepted_request_sequencing_event_id;
+            format!("{} sequenced={sequenced}{admitted}", a.protocol_instance_id)
         }
         A::WorkflowExecutionUpdateCompletedEventAttributes(a) => {
             let id = a.meta.as_ref().map(|meta| meta.update_id.as_str()).unwrap_or_default();
@@ -62,6 +70,13 @@ fn detail(attributes: &Attributes) -> String {
         }
         other => detail_of_other(other),
     }
+}
+
+fn options(a: &WorkflowExecutionOptionsUpdatedEventAttributes) -> String {
+    let unset = if a.unset_versioning_override { " unset-override" } else { "" };
+    let set = if a.versioning_override.is_some() { " override" } else { "" };
+    let priority = a.priority.as_ref().map(|priority| priority.priority_key).unwrap_or_default();
+    format!("priority={priority}{set}{unset} attached={:?}", a.attached_request_id)
 }
 
 /// What tells events of children and external workflows apart.

@@ -8,6 +8,7 @@
 //! signal wf=w name=s request=r             cancel wf=w   terminate wf=w   tick 10s   history w   ready q
 //! update u                                 update-with-start u request=r conflict=2   outcome u
 //! complete accept=u respond=u reject=u     complete mute-accept=u (without a command)
+//! reset 4 request=r run=1 exclude=signals  pause   unpause   options mask=priority priority=5
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use proto::temporal::api::failure::v1::{failure::FailureInfo, ApplicationFailure
 use proto::temporal::api::taskqueue::v1::{StickyExecutionAttributes, TaskQueue};
 use proto::temporal::api::workflowservice::v1::*;
 
-use super::{fold, print, updates, Harness};
+use super::{changes, fold, print, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
 use crate::{op, TaskType};
@@ -96,11 +97,20 @@ impl Script {
             "update" => updates::admit(self, &words),
             "update-with-start" => updates::with_start(self, &words),
             "outcome" => updates::outcome(self, &words),
+            "reset" => changes::reset(self, &words),
+            "pause" => changes::pause(self, &words),
+            "unpause" => changes::unpause(self, &words),
+            "options" => changes::options(self, &words),
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
             "deliver" => self.deliver(&words),
             verb => panic!("unknown verb {verb}"),
         }
+    }
+
+    /// How much was printed so far: makes ids that no other line makes.
+    pub(super) fn said(&self) -> usize {
+        self.output.len()
     }
 
     pub(super) fn say(&mut self, text: &str) {

@@ -113,6 +113,14 @@ pub fn fire(ctx: &mut Context<'_, '_>, key: &DeadlineKey, timer_id: &str) -> Dec
     run.finish(ctx)
 }
 
+/// Arms the timers of a run that a reset has folded from events: they keep their due times.
+pub fn arm_all(ctx: &mut Context<'_, '_>, run: &Run) -> Decided<()> {
+    for timer in tables::timers(ctx.txn, run.key)? {
+        deadline(run, &timer).put(ctx.txn, &timer.timer_id);
+    }
+    Ok(())
+}
+
 /// A run closes: its timers will not fire.
 pub fn close_all(ctx: &mut Context<'_, '_>, run: &Run) -> Decided<()> {
     if run.row.pending_timers == 0 {

@@ -42,7 +42,7 @@ pub(super) fn request(sent: &UpdateWorkflowExecutionRequest) -> Decided<&Request
     Ok(sent.request.as_ref().ok_or_else(|| Fault::corrupt("update op", "no update"))?)
 }
 
-pub(super) fn id_of(request: &Request) -> &str {
+pub(crate) fn id_of(request: &Request) -> &str {
     request.meta.as_ref().map(|meta| meta.update_id.as_str()).unwrap_or_default()
 }
 

@@ -1,13 +1,27 @@
 //! What the events of updates change.
 
 use proto::temporal::api::history::v1::{
-    WorkflowExecutionUpdateAcceptedEventAttributes, WorkflowExecutionUpdateCompletedEventAttributes,
+    WorkflowExecutionUpdateAcceptedEventAttributes, WorkflowExecutionUpdateAdmittedEventAttributes,
+    WorkflowExecutionUpdateCompletedEventAttributes,
 };
 
+use super::admit::id_of;
 use crate::state::update::Stage;
 use crate::state::Update;
 use crate::workflow::Run;
 use crate::{tables, Fault, Txn};
+
+/// A reset admits it again. It goes to the worker in the history, not in a message.
+pub fn admitted(txn: &mut Txn<'_>, run: &mut Run, event_id: i64, a: &WorkflowExecutionUpdateAdmittedEventAttributes) {
+    let request = a.request.clone().unwrap_or_default();
+    let id = id_of(&request).to_owned();
+    let number = run.next_stamp();
+    run.row.updates_in_flight.push(id.clone());
+    let row =
+        Update { update_id: id, number, request: Some(request), admitted_event_id: event_id, ..Default::default() };
+    tables::put_update(txn, run.key, &row);
+    run.updates_changed = true;
+}
 
 pub fn accepted(
     txn: &mut Txn<'_>,

@@ -132,7 +132,7 @@ enum State {
 
 fn state_of(row: &Update) -> State {
     match row.stage() {
-        Stage::Admitted if row.sent_with == 0 => State::Admitted,
+        Stage::Admitted if row.sent_with == 0 && row.admitted_event_id == 0 => State::Admitted,
         Stage::Admitted => State::Sent,
         Stage::Accepted => State::Accepted,
         Stage::Completed | Stage::Rejected | Stage::Aborted => State::Completed,
@@ -150,7 +150,8 @@ fn accept(ctx: &mut Context<'_, '_>, run: &mut Run, row: Update, acceptance: Acc
         protocol_instance_id: row.update_id,
         accepted_request_message_id: acceptance.accepted_request_message_id,
         accepted_request_sequencing_event_id: acceptance.accepted_request_sequencing_event_id,
-        accepted_request: row.request,
+        // The event that admitted it has the request already.
+        accepted_request: row.request.filter(|_| row.admitted_event_id == 0),
     };
     run.add(ctx, Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(accepted))?;
     Ok(())

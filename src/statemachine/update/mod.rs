@@ -31,16 +31,21 @@ fn in_flight(kv: &dyn Kv, run: &Run) -> Result<Vec<Update>, Fault> {
     Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
+/// Whether a message must take the update to a worker; what an event admitted is in the history.
+fn waits(row: &Update) -> bool {
+    row.stage() == Stage::Admitted && row.sent_with == 0 && row.admitted_event_id == 0
+}
+
 /// Whether updates wait to be taken to a worker.
 pub fn any_unsent(ctx: &Context<'_, '_>, run: &Run) -> Decided<bool> {
-    Ok(in_flight(ctx.txn, run)?.iter().any(|row| row.stage() == Stage::Admitted && row.sent_with == 0))
+    Ok(in_flight(ctx.txn, run)?.iter().any(waits))
 }
 
 /// The task that was just started takes along what waits.
 pub fn send(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     let stamp = run.row.task.as_ref().map(|task| task.stamp).unwrap_or_default();
     for mut row in in_flight(ctx.txn, run)? {
-        if row.stage() == Stage::Admitted && row.sent_with == 0 {
+        if waits(&row) {
             row.sent_with = stamp;
             tables::put_update(ctx.txn, run.key, &row);
         }

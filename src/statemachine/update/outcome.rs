@@ -35,7 +35,7 @@ pub fn of_admitted(kv: &dyn Kv, key: RunKey, run: &state::Run, update_id: &str) 
         None if run.close_time == 0 => {
             Err(Reject::new(code::UNAVAILABLE, "the update is not known any more, please retry").into())
         }
-        None if run.successor_run_id.is_empty() => Err(aborted().into()),
+        None if run.successor_run_id.is_empty() && run.reset_run_id.is_empty() => Err(aborted().into()),
         None => Err(admit::closing().into()),
     }
 }

@@ -26,8 +26,16 @@ pub fn end_running_task(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()>
 
 /// Writes a closed run: nothing of it is due any more but its retention.
 pub fn finish(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
+    child::end::apply_policies(ctx, &run)?;
     settle(ctx, &mut run)?;
     child::end::tell_parent(ctx, &run)?;
+    run.finish(ctx)
+}
+
+/// Like [`finish`], when a reset puts another run in its place: its parent and its children are that run's now.
+pub fn finish_replaced(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
+    settle(ctx, &mut run)?;
+    run.current_changed = false;
     run.finish(ctx)
 }
 
@@ -38,6 +46,7 @@ pub fn finish_with_successor(
     new_run_id: String,
     successor: NewRun,
 ) -> Decided<()> {
+    child::end::apply_policies(ctx, &run)?;
     settle(ctx, &mut run)?;
     run.current_changed = false;
     run.finish(ctx)?;
@@ -55,7 +64,6 @@ fn settle(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     task::disarm_first_task(ctx, run);
     activity::close_all(ctx, run)?;
     timer::close_all(ctx, run)?;
-    child::end::apply_policies(ctx, run)?;
     update::close_all(ctx, run)?;
     run.row.sticky = None;
     run.row.last_close_batch_event_id = run.row.next_event_id - 1;
@@ -98,6 +106,7 @@ pub fn enforce_history_limits(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decid
         return Ok(());
     };
     terminate_by_server(ctx, run, reason)?;
+    child::end::apply_policies(ctx, run)?;
     settle(ctx, run)?;
     child::end::tell_parent(ctx, run)
 }

@@ -58,6 +58,9 @@ pub fn event_type(attributes: &Attributes) -> EventType {
         A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => {
             EventType::ExternalWorkflowExecutionCancelRequested
         }
+        A::WorkflowExecutionPausedEventAttributes(_) => EventType::WorkflowExecutionPaused,
+        A::WorkflowExecutionUnpausedEventAttributes(_) => EventType::WorkflowExecutionUnpaused,
+        A::WorkflowExecutionUpdateAdmittedEventAttributes(_) => EventType::WorkflowExecutionUpdateAdmitted,
         A::WorkflowExecutionUpdateAcceptedEventAttributes(_) => EventType::WorkflowExecutionUpdateAccepted,
         A::WorkflowExecutionUpdateCompletedEventAttributes(_) => EventType::WorkflowExecutionUpdateCompleted,
         // Written by operations of later issues; each adds its line here with its first writer.
@@ -73,6 +76,8 @@ pub fn is_held_back(attributes: &Attributes) -> bool {
         A::WorkflowExecutionSignaledEventAttributes(_)
             | A::WorkflowExecutionCancelRequestedEventAttributes(_)
             | A::WorkflowExecutionOptionsUpdatedEventAttributes(_)
+            | A::WorkflowExecutionPausedEventAttributes(_)
+            | A::WorkflowExecutionUnpausedEventAttributes(_)
             | A::ActivityTaskStartedEventAttributes(_)
             | A::ActivityTaskCompletedEventAttributes(_)
             | A::ActivityTaskFailedEventAttributes(_)
@@ -112,5 +117,11 @@ pub fn moves_to_the_end(attributes: &Attributes) -> bool {
 
 /// Informational events that an old worker may skip (SEMANTICS B5).
 pub fn worker_may_ignore(attributes: &Attributes) -> bool {
-    matches!(attributes, Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(_))
+    use Attributes as A;
+    matches!(
+        attributes,
+        A::WorkflowExecutionOptionsUpdatedEventAttributes(_)
+            | A::WorkflowExecutionPausedEventAttributes(_)
+            | A::WorkflowExecutionUnpausedEventAttributes(_)
+    )
 }

@@ -3,14 +3,17 @@
 //! ready rows, the sticky queue, and events held back.
 
 use proto::temporal::api::common::v1::Payload;
-use proto::temporal::api::enums::v1::{TaskQueueKind, WorkflowExecutionStatus as Status};
+use proto::temporal::api::enums::v1::{
+    TaskQueueKind, WorkflowExecutionStatus as Status, WorkflowTaskFailedCause as Cause,
+};
 use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::{
-    HistoryEvent, WorkflowExecutionStartedEventAttributes, WorkflowTaskScheduledEventAttributes,
+    HistoryEvent, WorkflowExecutionPausedEventAttributes, WorkflowExecutionStartedEventAttributes,
+    WorkflowTaskScheduledEventAttributes,
 };
 
-use super::{task, versions, Run};
-use crate::state::{Parent, Timer, WorkflowTask};
+use super::{options, task, versions, Run};
+use crate::state::{Parent, PauseInfo, Timer, WorkflowTask};
 use crate::time::{nanos_of_timestamp, nanos_or_zero};
 use crate::{activity, child, external, tables, update, Fault, Txn};
 
@@ -55,13 +58,18 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
             run.row.previous_started_event_id = a.started_event_id;
             versions::completed(run, event.event_id, a, time);
         }
-        A::WorkflowTaskFailedEventAttributes(_) => task::forget(run, true),
+        A::WorkflowTaskFailedEventAttributes(a) => {
+            task::forget(run, true);
+            if a.cause() == Cause::ResetWorkflow {
+                began_anew(txn, run, time)?;
+            }
+        }
         A::WorkflowTaskTimedOutEventAttributes(a) => task::forget(run, a.started_event_id != 0),
         A::WorkflowExecutionSignaledEventAttributes(_) => run.row.signals += 1,
         A::WorkflowExecutionCancelRequestedEventAttributes(_) => run.row.cancel_requested = true,
-        A::WorkflowExecutionOptionsUpdatedEventAttributes(a) => {
-            run.row.completion_callbacks.extend(a.attached_completion_callbacks.iter().cloned());
-        }
+        A::WorkflowExecutionOptionsUpdatedEventAttributes(a) => options::evolve(run, a),
+        A::WorkflowExecutionPausedEventAttributes(a) => paused(run, a, time),
+        A::WorkflowExecutionUnpausedEventAttributes(_) => unpaused(run),
         A::UpsertWorkflowSearchAttributesEventAttributes(a) => {
             let fields = a.search_attributes.as_ref().map(|sent| &sent.indexed_fields);
             let stored = run.row.search_attributes.get_or_insert_default();
@@ -104,6 +112,7 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
         | A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_)
         | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
         | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => external::evolve::apply(txn, run, event)?,
+        A::WorkflowExecutionUpdateAdmittedEventAttributes(a) => update::evolve::admitted(txn, run, event.event_id, a),
         A::WorkflowExecutionUpdateAcceptedEventAttributes(a) => update::evolve::accepted(txn, run, event.event_id, a)?,
         A::WorkflowExecutionUpdateCompletedEventAttributes(a) => {
             update::evolve::completed(txn, run, event.event_id, a)?;
@@ -169,6 +178,51 @@ fn closed(run: &mut Run, status: Status, time: i64) {
     run.row.status = status as i32;
     run.row.close_time = time;
     run.row.task = None;
+    run.row.pause = None;
+    run.visible_changed = true;
+    run.current_changed = true;
+}
+
+/// A reset ends the events that the run took over: it starts now, and so do its timeouts and its pending activities.
+fn began_anew(txn: &mut Txn<'_>, run: &mut Run, time: i64) -> Result<(), Fault> {
+    let row = &mut run.row;
+    row.task_attempt = 1;
+    row.problem_tasks = 0;
+    row.start_time = time;
+    row.execution_time = time;
+    if row.execution_timeout != 0 {
+        row.execution_deadline = time.saturating_add(row.execution_timeout);
+    }
+    for mut activity in tables::activities(txn, run.key)? {
+        activity.scheduled_time = time;
+        activity.attempt_scheduled_time = time;
+        tables::put_activity(txn, run.key, &activity);
+    }
+    Ok(())
+}
+
+/// The search attribute by which lists find what is paused.
+const PAUSE_INFO: &str = "TemporalPauseInfo";
+
+fn paused(run: &mut Run, a: &WorkflowExecutionPausedEventAttributes, time: i64) {
+    run.row.status = Status::Paused as i32;
+    run.row.pause = Some(PauseInfo {
+        identity: a.identity.clone(),
+        reason: a.reason.clone(),
+        time,
+        request_id: a.request_id.clone(),
+    });
+    let told = [format!("Workflow:{}", run.row.workflow_id), format!("Reason:{}", a.reason)];
+    let fields = &mut run.row.search_attributes.get_or_insert_default().indexed_fields;
+    fields.insert(PAUSE_INFO.into(), versions::keyword_list_payload(&told));
+    run.visible_changed = true;
+    run.current_changed = true;
+}
+
+fn unpaused(run: &mut Run) {
+    run.row.status = Status::Running as i32;
+    run.row.pause = None;
+    run.row.search_attributes.get_or_insert_default().indexed_fields.remove(PAUSE_INFO);
     run.visible_changed = true;
     run.current_changed = true;
 }

@@ -15,6 +15,8 @@ use crate::{state, task_queue, visibility, Context, Effect, Kv, Reject};
 
 /// Calls a run remembers, to answer a repeated one like the first.
 const RECENT_OPS_MAX: usize = 16;
+/// Resets of resets through which the answer to an early event finds its run.
+const RESETS_FOLLOWED_MAX: usize = 100;
 
 /// What goes on an event beside its attributes.
 #[derive(Debug, Clone, Default)]
@@ -135,11 +137,22 @@ impl Run {
 
     /// Appends an event whose state change has been made already.
     pub fn push(&mut self, event: HistoryEvent) {
+        self.count(&event);
+        self.open.push(event);
+    }
+
+    /// Folds an event of a stored history in; it is not written again.
+    pub fn replay(&mut self, ctx: &mut Context<'_, '_>, event: &HistoryEvent) -> Decided<()> {
+        evolve::apply(ctx.txn, self, event)?;
+        self.count(event);
+        Ok(())
+    }
+
+    fn count(&mut self, event: &HistoryEvent) {
         debug_assert_eq!(event.event_id, self.row.next_event_id, "event ids are dense");
         self.row.next_event_id += 1;
         self.row.last_event_time = event.event_time.as_ref().map(crate::time::nanos_of_timestamp).unwrap_or_default();
         self.row.history_size += event.encoded_len() as i64;
-        self.open.push(event);
     }
 
     /// Ends the batch of events: readers page by batches, and a started workflow task always ends one.
@@ -221,6 +234,29 @@ fn new_event(attributes: Attributes, extras: Extras, time: i64) -> HistoryEvent 
         links: extras.links,
         ..Default::default()
     }
+}
+
+/// A run that is known to be stored.
+pub fn stored(ctx: &Context<'_, '_>, key: RunKey) -> Decided<Run> {
+    let row = tables::run(ctx.txn, key)?.ok_or_else(|| crate::Fault::corrupt("run row", "missing"))?;
+    Ok(Run::new(key, row))
+}
+
+/// The open run that answers for an event of this one: itself, or what resets have made of it, if they kept the event.
+pub fn answering(
+    kv: &dyn Kv,
+    namespace_id: &str,
+    workflow_id: &str,
+    run_id: &str,
+    event_id: i64,
+) -> Result<Option<Run>, crate::Fault> {
+    let mut run = find(kv, namespace_id, workflow_id, run_id)?;
+    for _ in 0..RESETS_FOLLOWED_MAX {
+        let Some(closed) = run.as_ref().filter(|run| !run.is_open() && !run.row.reset_run_id.is_empty()) else { break };
+        let made = find(kv, namespace_id, workflow_id, &closed.row.reset_run_id)?;
+        run = made.filter(|made| event_id <= made.row.kept_event_id);
+    }
+    Ok(run.filter(Run::is_open))
 }
 
 /// Looks a run up; an empty run id means the latest.

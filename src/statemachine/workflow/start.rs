@@ -211,21 +211,29 @@ fn use_existing(
         }
         let links = if options.attach_links { request.links.clone() } else { Vec::new() };
         let extras = Extras { links, ..Default::default() };
-        let event_id = run.record(ctx, Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(updated), extras)?;
-        if let Some(request_id) = attached {
-            let info = RequestIdInfo {
-                event_type: EventType::WorkflowExecutionOptionsUpdated as i32,
-                event_id,
-                buffered: event_id == 0,
-            };
-            run.row.request_ids.insert(request_id.into(), info);
-        }
+        attach(ctx, &mut run, updated, extras)?;
     }
     let answer = StartWorkflowAnswer { link: Some(started_link(&run, attached)), ..plain_answer(&run) };
     if attached.is_some() || options.attach_links || options.attach_completion_callbacks {
         run.finish(ctx)?;
     }
     Ok(answer::Kind::StartWorkflow(answer))
+}
+
+/// Records what is attached to a run, by a start that uses it or by a reset that repeats that.
+pub fn attach(
+    ctx: &mut Context<'_, '_>,
+    run: &mut Run,
+    updated: WorkflowExecutionOptionsUpdatedEventAttributes,
+    extras: Extras,
+) -> Decided<()> {
+    let request_id = updated.attached_request_id.clone();
+    let event_id = run.record(ctx, Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(updated), extras)?;
+    if !request_id.is_empty() {
+        let event_type = EventType::WorkflowExecutionOptionsUpdated as i32;
+        run.row.request_ids.insert(request_id, RequestIdInfo { event_type, event_id, buffered: event_id == 0 });
+    }
+    Ok(())
 }
 
 /// A link to the event that started the run, or to the one that attached a request id.
@@ -352,7 +360,7 @@ pub fn create(ctx: &mut Context<'_, '_>, run_id: String, mut new: NewRun) -> Dec
 }
 
 /// The run timeout counts from the end of the first task's wait; the chain's expiry caps it.
-fn arm_run_timeout(ctx: &mut Context<'_, '_>, run: &mut Run) {
+pub fn arm_run_timeout(ctx: &mut Context<'_, '_>, run: &mut Run) {
     let mut due = 0;
     if run.row.run_timeout != 0 {
         due = run.row.execution_time.saturating_add(run.row.run_timeout);

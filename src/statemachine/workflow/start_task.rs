@@ -23,6 +23,9 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
         let answer = task::started_answer(&run).filter(|_| again);
         return answer.map(answer::Kind::WorkflowTaskStarted).ok_or_else(|| Reject::workflow_task_not_found().into());
     }
+    if run.row.pause.is_some() {
+        return Err(Reject::workflow_task_not_found().into());
+    }
     task::start(ctx, &mut run, &poller.request_id, &poller.identity)?;
     let answer = task::started_answer(&run).ok_or_else(Reject::workflow_task_not_found)?;
     run.finish(ctx)?;

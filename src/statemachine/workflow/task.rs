@@ -32,7 +32,12 @@ const UNSTRETCHED_ATTEMPTS: i32 = 3;
 
 /// Schedules a task if none is outstanding. `original`: scheduled time of the first of a row of heartbeats, or 0.
 pub fn schedule(ctx: &mut Context<'_, '_>, run: &mut Run, original: i64) -> Decided<()> {
-    if run.row.task.is_some() || !run.is_open() || run.row.pause.is_some() || run.row.first_task_withheld {
+    if run.row.task.is_some() || !run.is_open() || run.row.first_task_withheld {
+        return Ok(());
+    }
+    if run.row.pause.is_some() {
+        // Nothing is held back any more once the task that was running has ended.
+        buffer::flush(ctx, run)?;
         return Ok(());
     }
     disarm_first_task(ctx, run);
@@ -148,6 +153,24 @@ pub fn disarm(ctx: &mut Context<'_, '_>, run: &mut Run) {
         task.queued = false;
     }
     run.row.task = Some(task);
+}
+
+/// Keeps a waiting task from being handed out, without a trace in the history.
+pub fn withhold(ctx: &mut Context<'_, '_>, run: &mut Run) {
+    if !run.task_started() {
+        disarm(ctx, run);
+    }
+}
+
+/// A task that was withheld waits for a worker again: the end of the operation makes it ready.
+pub fn hand_out(ctx: &mut Context<'_, '_>, run: &mut Run) {
+    let after = run.row.sticky.as_ref().map(|sticky| sticky.schedule_to_start).unwrap_or_default();
+    let paused = run.row.pause.is_some();
+    let Some(task) = run.row.task.as_mut() else { return };
+    if !paused && task.started_event_id == 0 && task.sticky && task.deadline == 0 && after > 0 {
+        task.deadline = ctx.now.saturating_add(after);
+        deadline(run.key, task, DeadlineKind::TaskScheduleToStart).put(ctx.txn, "");
+    }
 }
 
 /// Forgets the wait before the first task (start delay, cron, backoff).

@@ -17,7 +17,7 @@ use crate::state::workflow_task::Type;
 use crate::state::Sticky;
 use crate::time::nanos_or_zero;
 use crate::update::messages::{self, Messages};
-use crate::{update, Context, Fault, Reject};
+use crate::{external, update, Context, Fault, Reject};
 
 /// Events that a worker able to do so forgets again with a discarded task (Temporal:
 /// history.discardSpeculativeWorkflowTaskMaximumEventsCount).
@@ -116,6 +116,7 @@ fn complete(
     run.holds_back = false;
     run.row.close_attempted = false;
     if closes {
+        external::withdraw_after(ctx, &run, completed_event_id)?;
         return finish_closed(ctx, run, carried);
     }
     carried.messages.carry_out_rest(ctx, &mut run)?;

@@ -92,7 +92,7 @@ fn keyword_list(payload: &Payload) -> Vec<String> {
     list
 }
 
-fn keyword_list_payload(list: &[String]) -> Payload {
+pub(super) fn keyword_list_payload(list: &[String]) -> Payload {
     let quoted: Vec<String> =
         list.iter().map(|item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\""))).collect();
     let text = |text: &'static str| Bytes::from_static(text.as_bytes());
