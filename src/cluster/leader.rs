@@ -19,6 +19,10 @@ pub trait LeaderHooks: Send + Sync + 'static {
     /// A workflow task of the run was started: the queries to send with it.
     fn task_started(&self, run: &RunRef) -> Queries;
 
+    /// A completion of the run's workflow task with these answers is about to be proposed: whatever its effects tell,
+    /// the queries wait for [`Self::task_completed`].
+    fn task_completing(&self, run: &RunRef, results: &QueryResults);
+
     /// The run's workflow task was completed with these answers. `next` says whether its next one started with it.
     fn task_completed(&self, run: &RunRef, results: QueryResults, next: bool);
 
@@ -117,6 +121,9 @@ impl Leader {
             reservations,
         };
         let proposal = proposal.encode_to_vec().into();
+        if let (Some(hooks), Some(run)) = (self.hooks.get(), &call.run) {
+            hooks.task_completing(run, &call.query_results);
+        }
         let applied = match self.reservations.get().filter(|_| !ids.is_empty()) {
             Some(held) => propose_reserved(held.clone(), group.clone(), proposal, ids).await?,
             None => group.propose(proposal).await?,

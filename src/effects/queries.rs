@@ -10,7 +10,7 @@ use proto::everstep::peer::v1::RunRef;
 use proto::temporal::api::query::v1::WorkflowQuery;
 use statemachine::tables::{self, RunKey};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::cluster::{Buffered, LeaderHooks, Queries, QueryResults, Router};
 
@@ -36,6 +36,8 @@ struct Waiting {
     id: String,
     shard: u32,
     query: WorkflowQuery,
+    /// The completion that brings its answer is under way.
+    answering: bool,
     /// `None` tells that this node does not lead the shard any more.
     answer: oneshot::Sender<Option<Buffered>>,
 }
@@ -57,10 +59,11 @@ impl QueryRegistry {
         assert!(self.router.set(Arc::downgrade(router)).is_ok(), "the queries are connected once");
     }
 
+    /// Queries that nobody is about to answer go to a worker by themselves.
     pub(super) fn run_closed(&self, run_id: &str) {
         let mut state = self.lock();
         if state.waiting > 0 {
-            state.answer(run_id, |_| Some(Some(Buffered::Dispatch)));
+            state.answer(run_id, |waiting| (!waiting.answering).then_some(Some(Buffered::Dispatch)));
         }
     }
 
@@ -105,7 +108,13 @@ impl QueryRegistry {
         state.waiting += 1;
         let id = uuid::Uuid::new_v4().to_string();
         let (answer, receiver) = oneshot::channel();
-        state.runs.entry(run.run_id.clone()).or_default().push(Waiting { id: id.clone(), shard, query, answer });
+        state.runs.entry(run.run_id.clone()).or_default().push(Waiting {
+            id: id.clone(),
+            shard,
+            query,
+            answering: false,
+            answer,
+        });
         Some((Ticket { state: self.state.clone(), run_id: run.run_id.clone(), id }, receiver))
     }
 }
@@ -128,6 +137,14 @@ impl State {
         if !left.is_empty() {
             self.runs.insert(run_id.to_owned(), left);
         }
+    }
+}
+
+impl Ticket {
+    fn answering(&self) -> bool {
+        let state = self.state.lock().expect("no panic while held");
+        let of_run = state.runs.get(&self.run_id).map(Vec::as_slice).unwrap_or_default();
+        of_run.iter().any(|waiting| waiting.id == self.id && waiting.answering)
     }
 }
 
@@ -155,21 +172,22 @@ async fn wait(
     router: Weak<Router>,
     shard: u32,
     run: RunRef,
+    ticket: &Ticket,
     mut receiver: oneshot::Receiver<Option<Buffered>>,
 ) -> Option<Buffered> {
     loop {
-        {
+        let outstanding = {
             let router = router.upgrade()?;
             if !router.leads(shard) {
                 return None;
             }
-            if !task_outstanding(&router, shard, &run) {
-                return Some(Buffered::Dispatch);
-            }
-        }
-        tokio::select! {
-            answer = &mut receiver => return answer.unwrap_or(Some(Buffered::Dispatch)),
-            () = sleep(LOOK) => {}
+            task_outstanding(&router, shard, &run)
+        };
+        let patience = if outstanding || ticket.answering() { LOOK } else { Duration::ZERO };
+        match timeout(patience, &mut receiver).await {
+            Ok(answer) => return answer.unwrap_or(Some(Buffered::Dispatch)),
+            Err(_) if outstanding => {}
+            Err(_) => return Some(Buffered::Dispatch),
         }
     }
 }
@@ -177,6 +195,15 @@ async fn wait(
 impl LeaderHooks for QueryRegistry {
     fn task_started(&self, run: &RunRef) -> Queries {
         self.of_run(&run.run_id)
+    }
+
+    fn task_completing(&self, run: &RunRef, results: &QueryResults) {
+        if results.is_empty() {
+            return;
+        }
+        for waiting in self.lock().runs.get_mut(&run.run_id).into_iter().flatten() {
+            waiting.answering |= results.contains_key(&waiting.id);
+        }
     }
 
     fn task_completed(&self, run: &RunRef, mut results: QueryResults, next: bool) {
@@ -196,7 +223,7 @@ impl LeaderHooks for QueryRegistry {
         };
         let router = Arc::downgrade(&router);
         async move {
-            let answer = wait(router, shard, run, receiver).await;
+            let answer = wait(router, shard, run, &ticket, receiver).await;
             drop(ticket);
             answer
         }
@@ -225,6 +252,21 @@ mod tests {
         assert_eq!(first.try_recv(), Ok(Some(Buffered::Answered(WorkflowQueryResult::default()))));
         assert_eq!(second.try_recv(), Ok(Some(Buffered::Dispatch)));
         assert_eq!(registry.lock().waiting, 0);
+    }
+
+    #[test]
+    fn the_end_of_the_run_does_not_overtake_the_answer() {
+        let registry = QueryRegistry::new(2);
+        let (_one, mut first) = registry.add(1, &run(), WorkflowQuery::default()).expect("there is room");
+        let sent = registry.task_started(&run());
+        let (_two, mut second) = registry.add(1, &run(), WorkflowQuery::default()).expect("there is room");
+        let results: QueryResults = sent.keys().map(|id| (id.clone(), WorkflowQueryResult::default())).collect();
+        registry.task_completing(&run(), &results);
+        registry.run_closed("r");
+        assert!(first.try_recv().is_err());
+        assert_eq!(second.try_recv(), Ok(Some(Buffered::Dispatch)));
+        registry.task_completed(&run(), results, false);
+        assert_eq!(first.try_recv(), Ok(Some(Buffered::Answered(WorkflowQueryResult::default()))));
     }
 
     #[test]
