@@ -102,6 +102,7 @@ impl Node {
         let api = tokio::spawn(serve_api(parts, listeners.api, seen, stop_api.clone(), core.tasks.clone()));
 
         bootstrap(&core.router, &plan(&config)).await?;
+        namespaces.open();
         core.homes.follow(&core.tasks);
         core.tasks.spawn("balance", balance(core.router.clone()));
         serving.send_replace(true);

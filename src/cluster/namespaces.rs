@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use statemachine::{state, tables, Fault, Kv};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{timeout_at, Instant};
 
 use super::{ChangeFeed, RouteError, Router, Target, SYSTEM_SHARD};
 
-/// How long a miss may look for a namespace registered elsewhere a moment ago.
+/// How long a call may wait for a node that starts, and a miss for a namespace registered elsewhere a moment ago.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Cached namespaces; at the limit the cache starts anew.
 const CACHED_MAX: usize = 10_000;
@@ -26,6 +27,7 @@ pub struct Namespaces {
     router: Arc<Router>,
     feed: Arc<ChangeFeed>,
     cache: Mutex<Cache>,
+    opened: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -45,7 +47,13 @@ enum Key<'a> {
 impl Namespaces {
     pub fn new(router: Arc<Router>) -> Self {
         let feed = router.feed.clone();
-        Self { router, feed, cache: Mutex::default() }
+        Self { router, feed, cache: Mutex::default(), opened: watch::Sender::new(false) }
+    }
+
+    /// The namespaces that the cluster begins with are there. Until then every caller waits, because a client that
+    /// connects to a server that starts takes NotFound for an answer.
+    pub fn open(&self) {
+        self.opened.send_replace(true);
     }
 
     /// Never says NotFound of a namespace whose registration was acknowledged before, whichever node did it.
@@ -58,10 +66,15 @@ impl Namespaces {
     }
 
     async fn find(&self, key: Key<'_>) -> Result<Arc<state::Namespace>, NamespaceError> {
+        let deadline = Instant::now() + PATIENCE;
+        if !*self.opened.borrow() {
+            let opened = timeout_at(deadline, self.opened.subscribe().wait_for(|opened| *opened)).await.is_ok();
+            opened.then_some(()).ok_or_else(|| RouteError::unavailable("the cluster is not bootstrapped yet"))?;
+        }
         if let Some(namespace) = self.look_up(key)? {
             return Ok(namespace);
         }
-        self.router.read(Target::System, Instant::now() + PATIENCE).await?;
+        self.router.read(Target::System, deadline).await?;
         self.look_up(key)?.ok_or(NamespaceError::NotFound)
     }
 
