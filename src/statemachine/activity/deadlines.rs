@@ -55,7 +55,8 @@ fn key(run: &Run, activity: &Activity) -> DeadlineKey {
     }
 }
 
-/// The earliest due time. While paused nothing is due: all timeouts stand still.
+/// The earliest due time; of two at the same time, the one that Temporal's timer queue has first. While paused nothing
+/// is due: all timeouts stand still.
 fn next(activity: &Activity) -> Option<(i64, Due)> {
     if activity.pause.is_some() {
         return None;
@@ -69,14 +70,14 @@ fn next(activity: &Activity) -> Option<(i64, Due)> {
     let candidates = if is_started(activity) {
         let alive = activity.started_time.max(activity.last_heartbeat_time);
         [
-            closes,
             after(activity.started_time, activity.start_to_close, TimeoutType::StartToClose),
+            closes,
             after(alive, activity.heartbeat, TimeoutType::Heartbeat),
         ]
     } else if activity.retry_due != 0 {
         [Some((activity.retry_due, Due::Retry)), closes, None]
     } else {
-        [closes, after(activity.attempt_scheduled_time, activity.schedule_to_start, TimeoutType::ScheduleToStart), None]
+        [after(activity.attempt_scheduled_time, activity.schedule_to_start, TimeoutType::ScheduleToStart), closes, None]
     };
     candidates.into_iter().flatten().min_by_key(|(at, _)| *at)
 }
@@ -164,12 +165,14 @@ mod tests {
             (waiting(), timeout(120, TimeoutType::ScheduleToStart)),
             (Activity { schedule_to_start: 0, ..waiting() }, timeout(150, TimeoutType::ScheduleToClose)),
             (Activity { schedule_to_start: 0, schedule_to_close: 0, ..waiting() }, NEVER),
+            (Activity { schedule_to_start: 50, ..waiting() }, timeout(150, TimeoutType::ScheduleToStart)),
             (started.clone(), timeout(114, TimeoutType::Heartbeat)),
             (Activity { last_heartbeat_time: 115, ..started.clone() }, timeout(119, TimeoutType::Heartbeat)),
             (Activity { last_heartbeat_time: 118, ..started.clone() }, timeout(120, TimeoutType::StartToClose)),
             (Activity { last_heartbeat_time: 90, ..started.clone() }, timeout(114, TimeoutType::Heartbeat)),
             (Activity { started_time: 145, ..waiting() }, timeout(149, TimeoutType::Heartbeat)),
             (Activity { started_time: 149, ..waiting() }, timeout(150, TimeoutType::ScheduleToClose)),
+            (Activity { started_time: 140, heartbeat: 0, ..waiting() }, timeout(150, TimeoutType::StartToClose)),
             (Activity { retry_due: 150, attempt_scheduled_time: 150, ..waiting() }, Some((150, Due::Retry))),
             (Activity { pause: Some(PauseInfo::default()), ..started }, NEVER),
         ];

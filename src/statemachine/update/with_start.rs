@@ -22,6 +22,9 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &UpdateWithStart) -> Decided<answer
     if let Some(answer) = known(ctx, namespace, request, update)? {
         return Ok(answer::Kind::UpdateWithStart(answer));
     }
+    if let Some(run) = running_with(ctx, namespace, request, update)? {
+        return Ok(answer::Kind::UpdateWithStart(update_existing(ctx, run, update)?));
+    }
     let policies = Policies::of(request.workflow_id_reuse_policy(), request.workflow_id_conflict_policy());
     let answer = match start::admit(ctx, namespace, &request.workflow_id, &request.request_id, &policies)? {
         Admitted::Same(run) | Admitted::Existing(run) => update_existing(ctx, run, update)?,
@@ -58,6 +61,18 @@ fn known(
         update: Some(admit::answer(&run, &row.update_id, row.number)),
         update_refused: None,
     }))
+}
+
+/// The running workflow that has the update under way: the call attaches to it, whatever the policies say.
+fn running_with(
+    ctx: &Context<'_, '_>,
+    namespace: &NamespaceFacts,
+    request: &StartWorkflowExecutionRequest,
+    update: &Request,
+) -> Decided<Option<Run>> {
+    let Some(run) = run::find(ctx.txn, &namespace.id, &request.workflow_id, "")? else { return Ok(None) };
+    let under_way = run.is_open() && run.row.updates_in_flight.iter().any(|id| id == admit::id_of(update));
+    Ok(under_way.then_some(run))
 }
 
 fn update_existing(ctx: &mut Context<'_, '_>, mut run: Run, update: &Request) -> Decided<UpdateWithStartAnswer> {

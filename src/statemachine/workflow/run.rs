@@ -5,7 +5,7 @@ use proto::temporal::api::common::v1::Link;
 use proto::temporal::api::enums::v1::WorkflowExecutionStatus as Status;
 use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::HistoryEvent;
-use proto::temporal::api::sdk::v1::UserMetadata;
+use proto::temporal::api::sdk::v1::{EventGroupMarker, UserMetadata};
 
 use super::{buffer, close, events, evolve, task};
 use crate::reject::Decided;
@@ -23,6 +23,7 @@ const RESETS_FOLLOWED_MAX: usize = 100;
 pub struct Extras {
     pub user_metadata: Option<UserMetadata>,
     pub links: Vec<Link>,
+    pub event_group_markers: Vec<EventGroupMarker>,
 }
 
 #[derive(Debug, Clone)]
@@ -232,6 +233,7 @@ fn new_event(attributes: Attributes, extras: Extras, time: i64) -> HistoryEvent 
         attributes: Some(attributes),
         user_metadata: extras.user_metadata,
         links: extras.links,
+        event_group_markers: extras.event_group_markers,
         ..Default::default()
     }
 }

@@ -306,7 +306,8 @@ pub fn from_request(
         workflow_id: request.workflow_id.clone(),
         ..Default::default()
     };
-    let extras = Extras { user_metadata: request.user_metadata.clone(), links: request.links.clone() };
+    let extras =
+        Extras { user_metadata: request.user_metadata.clone(), links: request.links.clone(), ..Default::default() };
     let new = NewRun { namespace: namespace.clone(), request_id: request.request_id.clone(), started, extras };
     (new, backoff)
 }

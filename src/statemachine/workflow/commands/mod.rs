@@ -131,7 +131,11 @@ pub fn carry_out(
     scope: &Scope<'_>,
     carried: &mut Carried,
 ) -> Result<(), Refused> {
-    let extras = Extras { user_metadata: command.user_metadata.clone(), ..Default::default() };
+    let extras = Extras {
+        user_metadata: command.user_metadata.clone(),
+        event_group_markers: command.event_group_markers.clone(),
+        ..Default::default()
+    };
     let id = scope.completed_event_id;
     let attributes = command.attributes.as_ref();
     macro_rules! attributes {
