@@ -42,7 +42,7 @@ pub async fn execute(
         (Ok(()), Err(update)) => return Err(failed(aborted(), status(&update)).into()),
         (Err(start), Err(update)) => return Err(failed(status(&start), status(&update)).into()),
     };
-    let both = Both { start, update, stage, end: update::wait_end(frontend, &call), deadline: call.until(PATIENCE) };
+    let both = Both { start, update, stage, end: update::End::of(frontend, &call), deadline: call.until(PATIENCE) };
     let mut tries = 1;
     loop {
         match both.execute(frontend, &namespace).await? {
@@ -123,7 +123,7 @@ struct Both {
     start: StartWorkflowExecutionRequest,
     update: UpdateWorkflowExecutionRequest,
     stage: Stage,
-    end: Instant,
+    end: update::End,
     deadline: Instant,
 }
 

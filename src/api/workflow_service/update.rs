@@ -14,7 +14,6 @@ use statemachine::reject::code;
 use statemachine::tables::RunKey;
 use statemachine::update::outcome::{self, Progress};
 use statemachine::{state, Reject};
-use std::time::Duration;
 use tokio::time::{timeout_at, Instant};
 
 use crate::api::call::Call;
@@ -26,9 +25,6 @@ use crate::config::Limits;
 use crate::raft::Snapshot;
 use crate::reads;
 
-/// So long before the client's deadline a wait ends with the stage reached.
-const TIME_BUFFER: Duration = Duration::from_secs(1);
-
 pub async fn update(
     frontend: &Frontend,
     mut call: Call<UpdateWorkflowExecutionRequest>,
@@ -36,7 +32,7 @@ pub async fn update(
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
     let stage = prepare(&mut call.message, &frontend.config.limits)?;
     let workflow_id = validate::execution(call.message.workflow_execution.as_ref())?.workflow_id.clone();
-    let end = wait_end(frontend, &call);
+    let end = End::of(frontend, &call);
     let deadline = call.until(PATIENCE);
     let op = AdmitUpdate { namespace: Some(facts(&namespace)), request: Some(call.message) };
     let done = frontend.propose(&namespace.id, &workflow_id, Kind::AdmitUpdate(op), deadline).await?;
@@ -69,7 +65,7 @@ pub async fn poll(
         namespace_id: &namespace.id,
         workflow_id: &execution.workflow_id,
         stage,
-        end: wait_end(frontend, &call),
+        end: End::of(frontend, &call),
     };
     let progress = match is_reached(&now, stage) {
         true => now,
@@ -109,10 +105,26 @@ fn stage_of(policy: Option<&WaitPolicy>) -> Stage {
     policy.map(WaitPolicy::lifecycle_stage).unwrap_or_default()
 }
 
-/// When a wait ends with the stage reached so far.
-pub(super) fn wait_end<T>(frontend: &Frontend, call: &Call<T>) -> Instant {
-    let patience = frontend.config.frontend.history_poll_timeout;
-    Instant::now() + call.remaining().map_or(patience, |left| left.saturating_sub(TIME_BUFFER).min(patience))
+/// When a wait ends. The end of the server's patience is answered with the stage reached so far; SDKs then ask again,
+/// so a client's own deadline must be an error to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    at: Instant,
+    by_client: bool,
+}
+
+impl End {
+    pub(super) fn of<T>(frontend: &Frontend, call: &Call<T>) -> Self {
+        let patience = Instant::now() + frontend.config.frontend.history_poll_timeout;
+        match call.deadline.filter(|deadline| *deadline <= patience) {
+            Some(at) => Self { at, by_client: true },
+            None => Self { at: patience, by_client: false },
+        }
+    }
+
+    fn has_passed(self) -> bool {
+        Instant::now() >= self.at
+    }
 }
 
 /// What is waited for, and how long.
@@ -120,7 +132,7 @@ pub(super) struct Wanted<'w> {
     pub namespace_id: &'w str,
     pub workflow_id: &'w str,
     pub stage: Stage,
-    pub end: Instant,
+    pub end: End,
 }
 
 /// Waits for an update that was taken in. `rows` are not older than that.
@@ -161,10 +173,13 @@ async fn wait(
             Some(watch) => {
                 let draining = frontend.router.draining();
                 let over = tokio::select! {
-                    waited = timeout_at(wanted.end, watch.changed()) => waited.is_err() || Instant::now() >= wanted.end,
+                    waited = timeout_at(wanted.end.at, watch.changed()) => waited.is_err() || wanted.end.has_passed(),
                     // The client asks again, and reaches a node that stays.
                     () = draining.wait() => true,
                 };
+                if over && wanted.end.by_client && wanted.end.has_passed() {
+                    return Err(ApiError::DeadlineExceeded);
+                }
                 if over {
                     return Ok(progress);
                 }
