@@ -21,6 +21,8 @@ const SUMMARY: &[(&str, &str)] = &[
     ("/startToFireTimeout", "after "),
     ("/activityId", "activity "),
     ("/workflowExecution/workflowId", "workflow "),
+    ("/parentWorkflowExecution/workflowId", "child of "),
+    ("/outcome/failure/message", "failure "),
     ("/failure/message", "failure "),
     ("/lastFailure/message", "after failure "),
     ("/cause", "cause "),
@@ -30,9 +32,12 @@ const SUMMARY: &[(&str, &str)] = &[
     ("/attempt", "attempt "),
     ("/newExecutionRunId", "next run "),
     ("/result", "result "),
+    ("/outcome/success", "result "),
     ("/input", "input "),
     ("/taskQueue/name", "on "),
     ("/scheduledEventId", "of event "),
+    ("/initiatedEventId", "of event "),
+    ("/acceptedEventId", "of event "),
     ("/identity", "by "),
 ];
 
@@ -111,7 +116,9 @@ mod tests {
     use proto::temporal::api::history::v1::history_event::Attributes;
     use proto::temporal::api::history::v1::{
         ActivityTaskScheduledEventAttributes, ActivityTaskTimedOutEventAttributes,
+        WorkflowExecutionUpdateCompletedEventAttributes,
     };
+    use proto::temporal::api::update::v1::{outcome, Outcome};
 
     use super::*;
 
@@ -154,6 +161,22 @@ mod tests {
         });
         assert_eq!(text.summary, "failure too slow · of event 5");
         assert!(text.details.contains("timeoutType: \"TIMEOUT_TYPE_START_TO_CLOSE\""), "{}", text.details);
+    }
+
+    #[test]
+    fn the_end_of_an_update_tells_its_outcome() {
+        let failure = Failure { message: "too late".into(), ..Failure::default() };
+        let attributes = WorkflowExecutionUpdateCompletedEventAttributes {
+            accepted_event_id: 14,
+            outcome: Some(Outcome { value: Some(outcome::Value::Failure(failure)) }),
+            ..WorkflowExecutionUpdateCompletedEventAttributes::default()
+        };
+        let text = event(&HistoryEvent {
+            event_type: EventType::WorkflowExecutionUpdateCompleted.into(),
+            attributes: Some(Attributes::WorkflowExecutionUpdateCompletedEventAttributes(attributes)),
+            ..HistoryEvent::default()
+        });
+        assert_eq!(text.summary, "failure too late · of event 14");
     }
 
     #[test]

@@ -75,7 +75,8 @@ fn facts(body: &mut Html, this: &Run<'_>, described: &DescribeWorkflowExecutionR
     fact(body, "Task queue", &info.task_queue);
     fact(body, "Started (UTC)", &format::time(info.start_time.as_ref()));
     fact(body, "Closed (UTC)", &format::time(info.close_time.as_ref()));
-    fact(body, "Took", &format::between(info.start_time.as_ref(), info.close_time.as_ref()));
+    let took = if info.close_time.is_some() { "Took" } else { "Open for" };
+    fact(body, took, &format::between(info.start_time.as_ref(), info.close_time.as_ref()));
     if let Some(config) = &described.execution_config {
         fact(body, "Run timeout", &format::duration(config.workflow_run_timeout.as_ref().filter(|t| t.seconds > 0)));
         let total = config.workflow_execution_timeout.as_ref().filter(|t| t.seconds > 0);

@@ -12,11 +12,13 @@ use crate::web::format;
 use crate::web::Backend;
 
 const PAGE_SIZE: i32 = 50;
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 6] = [
     ("All", ""),
     ("Running", "ExecutionStatus = 'Running'"),
     ("Completed", "ExecutionStatus = 'Completed'"),
     ("Failed", "ExecutionStatus = 'Failed'"),
+    ("Timed out", "ExecutionStatus = 'TimedOut'"),
+    ("Terminated", "ExecutionStatus = 'Terminated'"),
 ];
 
 #[derive(Deserialize)]
@@ -57,8 +59,12 @@ fn form(body: &mut Html, namespace: &str, query: &str) {
     body.raw("<input name=\"query\" aria-label=\"Query\" autocomplete=\"off\" spellcheck=\"false\" ");
     body.raw("placeholder=\"WorkflowType = 'Order' AND ExecutionStatus = 'Running'\" value=\"").text(query);
     body.raw("\"><button>Search</button></form><p>");
-    for (name, query) in EXAMPLES {
-        body.link(&workflows_link(namespace).with("query", query), name).raw(" &nbsp; ");
+    for (name, example) in EXAMPLES {
+        if example == query {
+            body.raw("<b>").text(name).raw("</b> &nbsp; ");
+        } else {
+            body.link(&workflows_link(namespace).with("query", example), name).raw(" &nbsp; ");
+        }
     }
     body.raw("</p>");
 }
@@ -73,7 +79,7 @@ fn list(body: &mut Html, namespace: &str, query: &str, answer: &ListWorkflowExec
         return;
     }
     body.raw("<div class=\"scroll\"><table><tr><th>Status</th><th>Workflow</th><th>Type</th><th>Task queue</th>");
-    body.raw("<th>Started (UTC)</th><th>Took</th></tr>");
+    body.raw("<th>Started (UTC)</th><th>Duration</th></tr>");
     answer.executions.iter().for_each(|workflow| row(body, namespace, workflow));
     body.raw("</table></div>");
     if !answer.next_page_token.is_empty() {
