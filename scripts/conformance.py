@@ -1,15 +1,17 @@
-"""Turns a suite's output into results per file, compared with what passes on Temporal.
+"""What becomes of an SDK suite's results: one line a test, a table for each file, and every failure with its cause.
 
-    conformance.py pytest junit.xml expected.txt results.txt
-    conformance.py libtest program expected.txt results.txt      runs it: JOBS tests at a time, those with a word of FILTERS
-
-Ends with 0 if everything that passes on Temporal passed here, as far as it was run.
+    conformance.py pytest JUNIT_XML[,…] RESULTS         turns pytest's output into lines `pass|FAIL|skip NAME`
+    conformance.py libtest PROGRAM RESULTS [NAME…]      runs a libtest program's tests: JOBS at a time, with a word of FILTERS
+    conformance.py unexpected RESULTS CAUSES            the names of failures without a cause, to be run once more, alone
+    conformance.py again RESULTS SECOND                 what passed the second time becomes `late`: it needs a quiet machine
+    conformance.py report RESULTS TEMPORAL CAUSES       prints it all; 0 if every failure has its cause and every cause its failure
 """
 from __future__ import annotations
 
 import collections
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -17,10 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 TEST_SECONDS = 40  # of a test that runs in a process of its own; on Temporal none takes half as long
 
+Results = dict[str, str]
 
-def from_pytest(path: str) -> dict[str, str]:
-    results = {}
-    for case in ElementTree.parse(path).iter("testcase"):
+
+def from_pytest(paths: list[str]) -> Results:
+    results: Results = {}
+    for case in (case for path in paths for case in ElementTree.parse(path).iter("testcase")):
         file = case.get("file") or case.get("classname").replace(".", "/") + ".py"
         module = file.removesuffix(".py").replace("/", ".")
         inner = case.get("classname").removeprefix(module).strip(".")
@@ -34,12 +38,13 @@ def from_pytest(path: str) -> dict[str, str]:
     return results
 
 
-def from_program(program: str) -> dict[str, str]:
+def from_program(program: str, wanted: list[str]) -> Results:
     """Runs every test of a libtest program in a process of its own, because a test of a missing feature may never end."""
     listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.splitlines()
     names = [line.removesuffix(": test") for line in listed if line.endswith(": test")]
     filters = os.environ.get("FILTERS", "").split()
     names = [name for name in names if not filters or any(word in name for word in filters)]
+    names = [name for name in names if not wanted or name in wanted]
 
     def run(name: str) -> tuple[str, str]:
         try:
@@ -51,14 +56,32 @@ def from_program(program: str) -> dict[str, str]:
         print(f"{word} {name}", *([done.stdout[-3000:]] if word == "FAIL" else []), file=sys.stderr, flush=True)
         return name, word
 
-    with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+    with ThreadPoolExecutor(1 if wanted else int(os.environ.get("JOBS", "2"))) as pool:
         return dict(pool.map(run, names))
 
 
-def expected(path: str) -> dict[str, str]:
+def read_results(path: str) -> Results:
     lines = pathlib.Path(path).read_text().splitlines()
     pairs = (line.split(" ", 1) for line in lines if line and not line.startswith("#"))
-    return {name: word for word, name in pairs}
+    # An older run named the tests of a class as if the class were a file.
+    return {re.sub(r"/(Test\w+)\.py::", r".py::\1::", name): word for word, name in pairs}
+
+
+def write_results(path: str, results: Results) -> None:
+    pathlib.Path(path).write_text("".join(f"{word} {name}\n" for name, word in sorted(results.items())))
+
+
+def read_causes(path: str) -> dict[str, str]:
+    """Test -> why it fails. An unindented line is a cause; the tests below it, indented, fail for it."""
+    causes, cause = {}, ""
+    for line in pathlib.Path(path).read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith(" "):
+            causes[line.strip()] = cause
+        else:
+            cause = line.strip()
+    return causes
 
 
 def file_of(name: str) -> str:
@@ -66,34 +89,61 @@ def file_of(name: str) -> str:
     return parts[0] if parts[0].endswith(".py") else "::".join(parts[:2])
 
 
-def print_files(title: str, results: dict[str, str]) -> None:
+def print_files(results: Results) -> None:
     files: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
     for name, word in results.items():
-        files[file_of(name)][word] += 1
-    print(f"{title:70} passed failed skipped")
+        files[file_of(name)]["pass" if word == "late" else word] += 1
+    print(f"{'file':75} passed failed skipped")
     for file, words in sorted(files.items()):
-        print(f"{file:70} {words['pass']:6} {words['FAIL']:6} {words['skip']:7}")
+        print(f"{file:75} {words['pass']:6} {words['FAIL']:6} {words['skip']:7}")
+
+
+def print_names(title: str, names: list[str], note=lambda name: "") -> None:
+    if names:
+        print(f"\n{title}")
+        for name in sorted(names):
+            print(f"  {name}{note(name)}")
+
+
+def unexpected(results: Results, causes: dict[str, str]) -> list[str]:
+    return sorted(name for name, word in results.items() if word == "FAIL" and name not in causes)
+
+
+def report(results: Results, temporal: Results, causes: dict[str, str]) -> int:
+    print_files(results)
+    by_cause: dict[str, list[str]] = collections.defaultdict(list)
+    for name, word in results.items():
+        if word == "FAIL" and name in causes:
+            by_cause[causes[name]].append(name)
+    for cause, names in by_cause.items():
+        print_names(f"fail: {cause}", names)
+    on_temporal = {"pass": "; passes on Temporal", "FAIL": "; fails on Temporal too"}
+    failed = unexpected(results, causes)
+    passed = [name for name, word in results.items() if word in ("pass", "late") and name in causes]
+    print_names("passed only when run again, alone", [name for name, word in results.items() if word == "late"])
+    print_names("UNEXPECTED failures, without a cause", failed, lambda name: on_temporal.get(temporal.get(name), ""))
+    print_names("UNEXPECTED passes: their cause is gone", passed)
+    count = collections.Counter(results.values())
+    print(f"\n{count['pass'] + count['late']} passed, {count['FAIL']} failed, {count['skip']} skipped", end="; ")
+    print(f"{len(failed)} failures and {len(passed)} passes are unexpected")
+    return 1 if failed or passed or not results else 0
 
 
 def main() -> int:
-    kind, output, on_temporal, written = sys.argv[1:]
-    ours = from_pytest(output) if kind == "pytest" else from_program(output)
-    temporal = expected(on_temporal)
-    pathlib.Path(written).write_text("".join(f"{word} {name}\n" for name, word in sorted(ours.items())))
-    print_files("file", ours)
-    failures = sorted(name for name, word in ours.items() if word == "FAIL")
-    ours_only = [name for name in failures if temporal.get(name) == "pass"]
-    unknown = [name for name in failures if name not in temporal]
-    if ours_only or unknown:
-        print("\nfails here, passes on Temporal:")
-        for name in ours_only:
-            print(f"  {name}")
-        for name in unknown:
-            print(f"  {name} (not in the list of Temporal's results)")
-    count = collections.Counter(ours.values())
-    print(f"\n{count['pass']} passed, {count['FAIL']} failed, {count['skip']} skipped", end="; ")
-    print(f"{len(failures) - len(ours_only) - len(unknown)} of the failures fail on Temporal too")
-    return 1 if ours_only or unknown or not ours else 0
+    verb, first, second, *rest = sys.argv[1:]
+    if verb == "pytest":
+        write_results(second, from_pytest(first.split(",")))
+    elif verb == "libtest":
+        write_results(second, from_program(first, rest))
+    elif verb == "unexpected":
+        for name in unexpected(read_results(first), read_causes(second)):
+            print(name)
+    elif verb == "again":
+        results, later = read_results(first), read_results(second)
+        write_results(first, results | {name: "late" for name, word in later.items() if word == "pass"})
+    else:
+        return report(read_results(first), read_results(second), read_causes(rest[0]))
+    return 0
 
 
 if __name__ == "__main__":
