@@ -76,7 +76,7 @@ fn repeat(
     excluded: Excluded,
 ) -> Decided<Option<String>> {
     use Attributes as A;
-    let extras = Extras { user_metadata: event.user_metadata, links: event.links };
+    let extras = Extras { user_metadata: event.user_metadata, links: event.links, ..Default::default() };
     match event.attributes {
         Some(A::WorkflowExecutionSignaledEventAttributes(a)) if !excluded.signals => {
             run.add_with(ctx, A::WorkflowExecutionSignaledEventAttributes(a), extras)?;
