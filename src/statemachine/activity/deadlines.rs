@@ -55,8 +55,9 @@ fn key(run: &Run, activity: &Activity) -> DeadlineKey {
     }
 }
 
-/// The earliest due time; of two at the same time, the one that Temporal's timer queue has first. While paused nothing
-/// is due: all timeouts stand still.
+/// The earliest due time. Of two at the same time it is the one that workflows see on Temporal: schedule-to-start while
+/// no worker has it, and then schedule-to-close, because there an attempt never starts in the instant it is scheduled.
+/// While paused nothing is due: all timeouts stand still.
 fn next(activity: &Activity) -> Option<(i64, Due)> {
     if activity.pause.is_some() {
         return None;
@@ -70,8 +71,8 @@ fn next(activity: &Activity) -> Option<(i64, Due)> {
     let candidates = if is_started(activity) {
         let alive = activity.started_time.max(activity.last_heartbeat_time);
         [
-            after(activity.started_time, activity.start_to_close, TimeoutType::StartToClose),
             closes,
+            after(activity.started_time, activity.start_to_close, TimeoutType::StartToClose),
             after(alive, activity.heartbeat, TimeoutType::Heartbeat),
         ]
     } else if activity.retry_due != 0 {
@@ -172,7 +173,10 @@ mod tests {
             (Activity { last_heartbeat_time: 90, ..started.clone() }, timeout(114, TimeoutType::Heartbeat)),
             (Activity { started_time: 145, ..waiting() }, timeout(149, TimeoutType::Heartbeat)),
             (Activity { started_time: 149, ..waiting() }, timeout(150, TimeoutType::ScheduleToClose)),
-            (Activity { started_time: 140, heartbeat: 0, ..waiting() }, timeout(150, TimeoutType::StartToClose)),
+            (
+                Activity { started_time: 100, start_to_close: 50, heartbeat: 0, ..waiting() },
+                timeout(150, TimeoutType::ScheduleToClose),
+            ),
             (Activity { retry_due: 150, attempt_scheduled_time: 150, ..waiting() }, Some((150, Due::Retry))),
             (Activity { pause: Some(PauseInfo::default()), ..started }, NEVER),
         ];
