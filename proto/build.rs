@@ -12,6 +12,8 @@ const ROOTS: &[&str] = &[
     "health/v1/health.proto",
     "google/rpc/status.proto",
 ];
+/// Written by hand, in `history.rs`.
+const HISTORY: &str = ".temporal.api.history.v1.History";
 const INTERNAL: &[&str] = &["op.proto", "state.proto", "peer.proto", "admin.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -31,12 +33,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     all.open_files(ROOTS.iter().chain(INTERNAL))?;
     let mut config = tonic_prost_build::Config::new();
     config.bytes(["."]).btree_map(["."]).enable_type_names();
+    config.extern_path(HISTORY, "crate::history::History");
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
         .generate_default_stubs(true)
         .include_file("all.rs")
         .compile_fds_with_config(all.file_descriptor_set(), config)?;
+    // Where it would be if it had been generated.
+    let module = out.join("temporal.api.history.v1.rs");
+    let generated = std::fs::read_to_string(&module)?;
+    std::fs::write(&module, generated + "pub use crate::history::History;\n")?;
     Ok(())
 }
 

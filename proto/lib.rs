@@ -1,7 +1,10 @@
 //! Generated code only: Temporal's public API (`temporal`, `google`, `grpc`) and Everstep's own messages
-//! (`everstep`). It never holds logic. Maps are ordered and byte fields are [`bytes::Bytes`], so that the same
+//! (`everstep`). It never holds logic; one message is written
+//! by hand ([`history`]). Maps are ordered and byte fields are [`bytes::Bytes`], so that the same
 //! message encodes the same way on every replica and payloads are slices of the request that carried them.
 #![allow(clippy::all, clippy::pedantic, rustdoc::all, reason = "generated code")]
+
+pub mod history;
 
 include!(concat!(env!("OUT_DIR"), "/all.rs"));
 

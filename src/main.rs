@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Made for many threads; see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     everstep::cli::main()
 }

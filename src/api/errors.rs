@@ -12,6 +12,9 @@ use tonic::{Code, Status};
 use crate::cluster::RouteError;
 use crate::matching::Exhausted;
 
+/// gRPC's key for when a client may try again, and the milliseconds that it is told.
+const PUSHBACK_KEY: &str = "grpc-retry-pushback-ms";
+const PUSHBACK_MS: u32 = 1000;
 /// Temporal's system.maxServiceErrorMessageLength.
 const MESSAGE_BYTES_MAX: usize = 4000;
 
@@ -22,6 +25,8 @@ pub enum ApiError {
     Reject(Reject),
     /// This node's fault; another try may succeed.
     Unavailable(String),
+    /// More is asked for than this node can do: not done, and better tried a little later.
+    Overloaded,
     /// The caller's time is over. What was asked for may still happen.
     DeadlineExceeded,
     /// A bug: what another part answered does not fit the question.
@@ -85,6 +90,7 @@ impl From<ApiError> for Status {
         match error {
             ApiError::Reject(reject) => status_of(&reject.0),
             ApiError::Unavailable(message) => Self::unavailable(shortened(&message)),
+            ApiError::Overloaded => overloaded(),
             ApiError::DeadlineExceeded => Self::deadline_exceeded("context deadline exceeded"),
             ApiError::Internal(what) => {
                 tracing::error!(what, "an answer does not fit its question");
@@ -92,6 +98,14 @@ impl From<ApiError> for Status {
             }
         }
     }
+}
+
+/// With gRPC's own hint when to come again, which clients that retry by its rules keep to.
+fn overloaded() -> Status {
+    let reject = exhausted(Cause::SystemOverloaded, Scope::System, "service is overloaded, please retry later");
+    let mut status = status_of(&reject.0);
+    status.metadata_mut().insert(PUSHBACK_KEY, PUSHBACK_MS.into());
+    status
 }
 
 fn status_of(reject: &op::Reject) -> Status {
@@ -134,6 +148,17 @@ mod tests {
         let any = rpc::Status::decode(status.details()).expect("a status").details.remove(0);
         let failure = details::NamespaceNotFoundFailure::decode(any.value.as_slice()).expect("the detail");
         assert_eq!(failure.namespace, "nowhere");
+    }
+
+    #[test]
+    fn an_overloaded_node_says_when_to_come_again() {
+        let status = Status::from(ApiError::Overloaded);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.metadata().get(PUSHBACK_KEY).and_then(|value| value.to_str().ok()), Some("1000"));
+        assert_eq!(
+            detail_types(&status),
+            ["type.googleapis.com/temporal.api.errordetails.v1.ResourceExhaustedFailure"]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What every handler works with: the namespace a call is in, ops and reads by workflow, tokens.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use statemachine::time::nanos_or_zero;
 use statemachine::{state, Reject};
 use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::call::Call;
 use super::errors::ApiError;
 use super::quotas::Quotas;
@@ -46,6 +48,7 @@ pub struct Frontend {
     pub config: Arc<Config>,
     pub workers: WorkerRegistry,
     pub quotas: Quotas,
+    pub admission: Admission,
     tokens: OnceLock<Tokens>,
 }
 
@@ -57,7 +60,17 @@ impl Frontend {
         let ApiParts { router, namespaces, matching, watchers, config } = parts;
         let workers = WorkerRegistry::default();
         let quotas = Quotas::new(&config.frontend);
-        Self { router, namespaces, matching, watchers, config, workers, quotas, tokens: OnceLock::new() }
+        Self {
+            router,
+            namespaces,
+            matching,
+            watchers,
+            config,
+            workers,
+            quotas,
+            admission: Admission::default(),
+            tokens: OnceLock::new(),
+        }
     }
 
     // ---- namespaces ----
@@ -100,28 +113,29 @@ impl Frontend {
     // ---- ops ----
 
     /// Commits an op on a workflow. A refusal is an error.
-    pub async fn propose(
-        &self,
+    pub fn propose<'f>(
+        &'f self,
         namespace_id: &str,
         workflow_id: &str,
         kind: OpKind,
         deadline: Instant,
-    ) -> Result<Done, ApiError> {
+    ) -> impl Future<Output = Result<Done, ApiError>> + Send + use<'f> {
         let target = Target::Workflow { namespace_id, workflow_id };
-        accepted(self.router.propose(target, op::Op { kind: Some(kind) }, deadline).await?)
+        let committed = self.router.propose(target, op::Op { kind: Some(kind) }, deadline);
+        async move { accepted(committed.await?) }
     }
 
     /// Commits the completion of a workflow task, with answers to the queries that it carried.
-    pub async fn propose_answering(
-        &self,
+    pub fn propose_answering<'f>(
+        &'f self,
         task: &op::TaskRef,
         kind: OpKind,
         results: QueryResults,
         deadline: Instant,
-    ) -> Result<Done, ApiError> {
+    ) -> impl Future<Output = Result<Done, ApiError>> + Send + use<'f> {
         let target = Target::Workflow { namespace_id: &task.namespace_id, workflow_id: &task.workflow_id };
-        let op = op::Op { kind: Some(kind) };
-        accepted(self.router.propose_answering(target, op, results, deadline).await?)
+        let committed = self.router.propose_answering(target, &op::Op { kind: Some(kind) }, results, deadline);
+        async move { accepted(committed.await?) }
     }
 
     /// Commits an op on the system shard, and waits until this node's own rows show it.

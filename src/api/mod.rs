@@ -2,19 +2,21 @@
 //! stored decides in the core, so a handler only proposes an op or reads.
 //!
 //! ```text
-//!   connection ─► metrics ─► envelope ─► WorkflowService ─► one handler ─► validate ─┬─► Router::propose ─► Answer
-//!                                     └► OperatorService                             ├─► Router::read ─► reads
-//!                                     └► health, reflection                          └─► Matching::poll, query
+//!   connection ─► metrics ─► envelope ─► fast lane ─► WorkflowService ─► handler ─► validate ─┬─► Router::propose
+//!                                          └► routes ─► OperatorService                      ├─► Router::read ─► reads
+//!                                                  └─► health, reflection                    └─► Matching::poll, query
 //!   Reject, RouteError, Fault ─► errors ─► gRPC status with Temporal's detail
 //! ```
 //!
 //! It never writes, never keeps state that matters, and knows no shard but by asking the router. A token that it gives
 //! out is authenticated and good in one namespace only.
 
+mod admission;
 mod call;
 mod connections;
 mod envelope;
 mod errors;
+mod fast_lane;
 mod frontend;
 mod health;
 mod operator_service;

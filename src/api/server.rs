@@ -17,6 +17,7 @@ use tonic_reflection::server::Builder as Reflection;
 
 use super::connections::accept;
 use super::envelope::EnvelopeLayer;
+use super::fast_lane::FastLane;
 use super::frontend::{ApiParts, Frontend};
 use super::health::HealthService;
 use super::operator_service::OperatorService;
@@ -47,10 +48,13 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (healthy, seen) = watch::channel(false);
-    let routes = routes(&parts, seen)?;
+    let frontend = Arc::new(Frontend::new(parts.clone()));
+    let workflow = workflow_service(&parts, frontend.clone());
+    let routes = routes(&parts, frontend, workflow.clone(), seen)?;
     let server = Server::builder()
-        .layer(MetricsLayer)
+        .layer(MetricsLayer::default())
         .layer(EnvelopeLayer)
+        .layer(FastLane::new(workflow))
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -86,13 +90,20 @@ async fn tell_health(parts: &ApiParts, mut serving: watch::Receiver<bool>, healt
     }
 }
 
-fn routes(parts: &ApiParts, serving: watch::Receiver<bool>) -> anyhow::Result<Routes> {
-    let message_bytes_max = parts.config.frontend.message_bytes_max;
-    let frontend = Arc::new(Frontend::new(parts.clone()));
-    let workflow = WorkflowServiceServer::new(WorkflowService::new(frontend.clone()))
+fn workflow_service(parts: &ApiParts, frontend: Arc<Frontend>) -> WorkflowServiceServer<WorkflowService> {
+    WorkflowServiceServer::new(WorkflowService::new(frontend))
         .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(message_bytes_max)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
+        .max_decoding_message_size(parts.config.frontend.message_bytes_max)
+        .max_encoding_message_size(ANSWER_BYTES_MAX)
+}
+
+fn routes(
+    parts: &ApiParts,
+    frontend: Arc<Frontend>,
+    workflow: WorkflowServiceServer<WorkflowService>,
+    serving: watch::Receiver<bool>,
+) -> anyhow::Result<Routes> {
+    let message_bytes_max = parts.config.frontend.message_bytes_max;
     let operator = OperatorServiceServer::new(OperatorService::new(frontend))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(message_bytes_max)

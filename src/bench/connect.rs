@@ -14,8 +14,20 @@ pub(super) type Client = WorkflowServiceClient<Channel>;
 const MESSAGE_MOST: usize = 64 << 20;
 const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What starts workflows and what works on them.
+pub(super) struct Clients {
+    pub(super) starters: Vec<Client>,
+    pub(super) workers: Vec<Client>,
+}
+
+impl Clients {
+    pub(super) async fn connect(options: &Options) -> anyhow::Result<Self> {
+        Ok(Self { starters: clients(options).await?, workers: clients(options).await? })
+    }
+}
+
 /// One client a connection, the addresses in turn.
-pub(super) async fn clients(options: &Options) -> anyhow::Result<Vec<Client>> {
+async fn clients(options: &Options) -> anyhow::Result<Vec<Client>> {
     let mut clients = Vec::new();
     for _ in 0..options.connections {
         for address in &options.address {

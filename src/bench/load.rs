@@ -12,15 +12,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connect::Client;
+use super::connect::{Client, Clients};
 use super::options::Options;
 use super::recorder::Recorder;
 use super::scenario::{self, Plan, Scenario};
+use super::updates;
 
 /// A workflow that takes longer counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// After a failed start, so that a server that refuses is not asked in a tight loop.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Starts under way while the server is filled.
+const FILLERS: usize = 64;
 /// Starts under way in the open loop.
 const OUTSTANDING_MAX: usize = 200_000;
 
@@ -45,6 +48,8 @@ pub(super) struct Bench {
     pub(super) plan: Plan,
     pub(super) recorder: Arc<Recorder>,
     clients: Vec<Client>,
+    /// Connections of their own: a worker does not wait behind starts.
+    worker_clients: Vec<Client>,
     next: AtomicU64,
     under_way: Mutex<HashMap<String, UnderWay>>,
 }
@@ -55,22 +60,39 @@ struct UnderWay {
 }
 
 impl Bench {
-    pub(super) fn new(options: Options, queue: String, clients: Vec<Client>, recorder: Arc<Recorder>) -> Self {
+    pub(super) fn new(options: Options, queue: String, clients: &Clients, recorder: Arc<Recorder>) -> Self {
         let payloads = scenario::payloads(options.payload);
         let plan = Plan { scenario: options.scenario, steps: options.steps, queue, payloads };
-        Self { options, plan, recorder, clients, next: AtomicU64::new(0), under_way: Mutex::default() }
+        Self {
+            options,
+            plan,
+            recorder,
+            clients: clients.starters.clone(),
+            worker_clients: clients.workers.clone(),
+            next: AtomicU64::new(0),
+            under_way: Mutex::default(),
+        }
     }
 
-    pub(super) fn client(&self) -> Client {
+    fn client(&self) -> Client {
+        self.one_of(&self.clients)
+    }
+
+    pub(super) fn worker_client(&self) -> Client {
+        self.one_of(&self.worker_clients)
+    }
+
+    fn one_of(&self, clients: &[Client]) -> Client {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) as usize;
-        self.clients[turn % self.clients.len()].clone()
+        clients[turn % clients.len()].clone()
     }
 
     /// The server has acknowledged the end of a workflow.
     pub(super) fn ended(&self, workflow_id: &str) {
         let known = self.under_way.lock().expect("nothing panics while it is held").remove(workflow_id);
+        self.recorder.completed(known.as_ref().map(|known| known.due));
+        // Nobody waits for what is of the backlog.
         let Some(known) = known else { return };
-        self.recorder.completed(known.due);
         // Whoever waited may have lost patience.
         known.ended.send(()).ok();
     }
@@ -82,8 +104,10 @@ impl Bench {
         let (sender, ended) = oneshot::channel();
         let under_way = UnderWay { due, ended: sender };
         self.under_way.lock().expect("nothing panics while it is held").insert(workflow_id.clone(), under_way);
-        let done =
-            self.start(&workflow_id, due).await && self.signal(&workflow_id).await && self.patiently(ended).await;
+        let done = self.start(&workflow_id, scenario::WORKFLOW, &self.plan.queue, due).await
+            && self.signal(&workflow_id).await
+            && self.update(&workflow_id).await
+            && self.patiently(ended).await;
         if !done {
             self.under_way.lock().expect("nothing panics while it is held").remove(&workflow_id);
         }
@@ -98,12 +122,12 @@ impl Bench {
         in_time
     }
 
-    async fn start(&self, workflow_id: &str, due: Instant) -> bool {
+    async fn start(&self, workflow_id: &str, workflow_type: &str, queue: &str, due: Instant) -> bool {
         let request = StartWorkflowExecutionRequest {
             namespace: self.options.namespace.clone(),
             workflow_id: workflow_id.into(),
-            workflow_type: Some(WorkflowType { name: "bench".into() }),
-            task_queue: Some(scenario::task_queue(&self.plan.queue)),
+            workflow_type: Some(WorkflowType { name: workflow_type.into() }),
+            task_queue: Some(scenario::task_queue(queue)),
             input: Some(self.plan.payloads.clone()),
             identity: "everstep-bench".into(),
             request_id: workflow_id.into(),
@@ -142,6 +166,42 @@ impl Bench {
         }
         true
     }
+
+    async fn update(&self, workflow_id: &str) -> bool {
+        if self.plan.scenario != Scenario::Updates {
+            return true;
+        }
+        for number in 0..self.plan.steps {
+            let request = updates::request(&self.options.namespace, workflow_id, number, &self.plan.payloads);
+            if let Err(status) = self.client().update_workflow_execution(request).await {
+                self.recorder.failed("update", &status);
+                return false;
+            }
+            self.recorder.transition();
+        }
+        true
+    }
+}
+
+/// Starts workflows of a type, so many at a time, and waits for nothing else. Returns how many were started.
+pub(super) async fn fill(bench: &Arc<Bench>, workflow_type: &'static str, count: usize) -> usize {
+    let numbers = Arc::new(AtomicU64::new(0));
+    let starters = (0..FILLERS).map(|_| {
+        let (bench, numbers) = (bench.clone(), numbers.clone());
+        tokio::spawn(async move {
+            let mut started = 0;
+            loop {
+                let number = numbers.fetch_add(1, Ordering::Relaxed);
+                if number >= count as u64 {
+                    return started;
+                }
+                let workflow_id = format!("{}-{workflow_type}-{number}", bench.plan.queue);
+                started +=
+                    usize::from(bench.start(&workflow_id, workflow_type, &bench.plan.queue, Instant::now()).await);
+            }
+        })
+    });
+    futures::future::join_all(starters).await.into_iter().filter_map(Result::ok).sum()
 }
 
 /// Runs until `stop`; what is under way then may end.

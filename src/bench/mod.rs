@@ -20,9 +20,11 @@ mod raft;
 mod recorder;
 mod report;
 mod scenario;
+mod updates;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -43,15 +45,33 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn workflows(options: Options) -> anyhow::Result<()> {
     options.check()?;
-    let clients = connect::clients(&options).await?;
-    connect::wait_for_namespace(&clients[0], &options.namespace).await?;
+    let clients = connect::Clients::connect(&options).await?;
+    connect::wait_for_namespace(&clients.starters[0], &options.namespace).await?;
     let mut report = Report::new(&options);
     for load in options.loads() {
         let recorder = Arc::new(Recorder::new());
         let stop = CancellationToken::new();
         let queue = format!("bench-{}", uuid::Uuid::new_v4().simple());
-        let bench = Arc::new(load::Bench::new(options.clone(), queue, clients.clone(), recorder.clone()));
+        let bench = Arc::new(load::Bench::new(options.clone(), queue, &clients, recorder.clone()));
+        if options.backlog > 0 {
+            let begun = Instant::now();
+            let started = load::fill(&bench, scenario::WORKFLOW, options.backlog).await;
+            println!(
+                "{:>14} | {started} workflows wait, {:.0} started/s",
+                "backlog",
+                started as f64 / begun.elapsed().as_secs_f64()
+            );
+        }
         let workers = worker::start(&bench, &stop);
+        if options.idle > 0 {
+            let begun = Instant::now();
+            let started = load::fill(&bench, scenario::IDLE, options.idle).await;
+            println!(
+                "{:>14} | {started} workflows are open, {:.0} started/s",
+                "idle",
+                started as f64 / begun.elapsed().as_secs_f64()
+            );
+        }
         let starts = load::start(&bench, load, &stop);
         report::progress(&recorder, "warm-up", load, options.warm_up).await;
         let mut windows = Vec::new();

@@ -31,10 +31,10 @@ pub struct Options {
     /// An existing namespace.
     #[arg(long, default_value = "default")]
     pub namespace: String,
-    /// What a workflow does: activities (one after the other), parallel (activities at once), timers, signals.
+    /// What a workflow does.
     #[arg(long, value_enum, default_value = "activities")]
     pub scenario: Scenario,
-    /// How many activities, timers or signals a workflow has; 0 completes at once.
+    /// How many activities, timers, signals, updates, children or markers a workflow has; 0 completes at once.
     #[arg(long, default_value_t = 1)]
     pub steps: usize,
     /// Closed loop: workflows under way at a time. Several, separated by commas, are measured one after the other.
@@ -58,12 +58,21 @@ pub struct Options {
     /// Polls that wait for activity tasks.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub activity_pollers: usize,
-    /// HTTP/2 connections to each address.
+    /// HTTP/2 connections to each address, for starting workflows and as many for working on them.
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub connections: usize,
     /// Bytes of each input, result and signal.
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     pub payload: usize,
+    /// Open so many workflows that wait for ever, before anything is measured.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub idle: usize,
+    /// Start so many workflows before there are workers. They end while the load is measured, and count.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub backlog: usize,
+    /// Where the servers serve Prometheus metrics, for fsyncs of the log (Everstep only). Repeatable, or commas.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub metrics: Vec<String>,
     /// Server processes on this machine, for CPU, memory and writes. Repeatable, or separated by commas.
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub pid: Vec<u32>,

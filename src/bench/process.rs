@@ -1,5 +1,7 @@
 //! What the servers' processes used, as /proc tells.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use super::options::Options;
 /// Of /proc/PID/stat: one hundred a second on every Linux there is.
 const TICKS_PER_SECOND: f64 = 100.0;
 const PAGE: u64 = 4096;
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Usage {
@@ -18,19 +21,29 @@ pub(super) struct Usage {
     pub(super) memory_bytes: u64,
     pub(super) written_bytes: u64,
     pub(super) disk_bytes: u64,
+    /// Of the log.
+    pub(super) fsyncs: u64,
     known: bool,
     disk_known: bool,
+    fsyncs_known: bool,
 }
 
 impl Usage {
     pub(super) fn of(options: &Options) -> anyhow::Result<Self> {
-        let mut usage =
-            Self { known: !options.pid.is_empty(), disk_known: !options.data_dir.is_empty(), ..Self::default() };
+        let mut usage = Self {
+            known: !options.pid.is_empty(),
+            disk_known: !options.data_dir.is_empty(),
+            fsyncs_known: !options.metrics.is_empty(),
+            ..Self::default()
+        };
         for pid in &options.pid {
             usage.add(*pid).with_context(|| format!("--pid {pid}"))?;
         }
         for directory in &options.data_dir {
             usage.disk_bytes += size(directory);
+        }
+        for address in &options.metrics {
+            usage.fsyncs += fsyncs(address).with_context(|| format!("--metrics {address}"))?;
         }
         Ok(usage)
     }
@@ -53,13 +66,19 @@ impl Usage {
             memory_bytes: self.memory_bytes,
             written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
             disk_bytes: self.disk_bytes.saturating_sub(before.disk_bytes),
+            fsyncs: self.fsyncs.saturating_sub(before.fsyncs),
             known: self.known,
+            fsyncs_known: self.fsyncs_known,
             disk_known: self.disk_known,
         }
     }
 
     pub(super) fn is_known(&self) -> bool {
         self.known
+    }
+
+    pub(super) fn fsyncs_are_known(&self) -> bool {
+        self.fsyncs_known
     }
 
     pub(super) fn disk_is_known(&self) -> bool {
@@ -76,6 +95,21 @@ pub(super) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
 }
 
+/// As many as the histogram of their durations has counted.
+fn fsyncs(address: &str) -> anyhow::Result<u64> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(SCRAPE_TIMEOUT))?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(fsyncs_in(&answer))
+}
+
+fn fsyncs_in(metrics: &str) -> u64 {
+    let counts = metrics.lines().filter_map(|line| line.strip_prefix("everstep_raft_log_sync_seconds_count"));
+    counts.filter_map(|line| line.rsplit(' ').next()?.trim().parse::<u64>().ok()).sum()
+}
+
 /// Files come and go while a server runs: what cannot be read counts nothing.
 fn size(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
@@ -86,4 +120,16 @@ fn size(directory: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(size_of).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fsyncs_are_counted_by_their_histogram() {
+        let text = "# TYPE everstep_raft_log_sync_seconds histogram\neverstep_raft_log_sync_seconds_sum 0.2\n\
+                    everstep_raft_log_sync_seconds_count 41\nother_count 5\n";
+        assert_eq!(fsyncs_in(text), 41);
+    }
 }

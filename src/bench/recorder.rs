@@ -84,11 +84,12 @@ impl Recorder {
         self.with(|counts| counts.transitions += 1);
     }
 
-    pub(super) fn completed(&self, due: Instant) {
+    /// `due`: when it was to be started, if that is known.
+    pub(super) fn completed(&self, due: Option<Instant>) {
         self.with(|counts| {
             let now = Instant::now();
             counts.completed += 1;
-            counts.end_to_end.record(now - due);
+            due.into_iter().for_each(|due| counts.end_to_end.record(now - due));
             counts.longest_gap = counts.longest_gap.max(now - counts.last_completion);
             counts.last_completion = now;
             let second = (now - counts.since).as_secs() as usize;

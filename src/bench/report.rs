@@ -68,6 +68,11 @@ pub(super) const METRICS: &[Metric] = &[
         of: |window| a_workflow(window, window.usage.written_bytes as f64 / 1e3).filter(|_| window.usage.is_known()),
     },
     Metric {
+        name: "fsyncs a workflow",
+        unit: "",
+        of: |window| a_workflow(window, window.usage.fsyncs as f64).filter(|_| window.usage.fsyncs_are_known()),
+    },
+    Metric {
         name: "disk a workflow",
         unit: "KB",
         of: |window| a_workflow(window, window.usage.disk_bytes as f64 / 1e3).filter(|_| window.usage.disk_is_known()),
@@ -77,7 +82,8 @@ pub(super) const METRICS: &[Metric] = &[
 /// What a line on the terminal shows.
 const SHOWN: &[&str] =
     &["workflows", "transitions", "start p50", "to start p50", "end to end p50", "end to end p99", "longest gap"];
-const SHOWN_IF_KNOWN: &[&str] = &["CPU a workflow", "memory", "written a workflow", "disk a workflow"];
+const SHOWN_IF_KNOWN: &[&str] =
+    &["CPU a workflow", "memory", "written a workflow", "fsyncs a workflow", "disk a workflow"];
 
 fn a_workflow(window: &Window, total: f64) -> Option<f64> {
     (window.counts.completed > 0).then(|| total / window.counts.completed as f64)

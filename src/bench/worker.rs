@@ -16,7 +16,8 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Status};
 
 use super::load::Bench;
-use super::scenario::task_queue;
+use super::scenario::{self, task_queue};
+use super::updates;
 
 const POLL_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -58,7 +59,7 @@ async fn poll_workflow_task(bench: &Arc<Bench>) {
         identity: IDENTITY.into(),
         ..Default::default()
     };
-    match bench.client().poll_workflow_task_queue(with_timeout(request)).await {
+    match bench.worker_client().poll_workflow_task_queue(with_timeout(request)).await {
         Ok(response) => {
             let task = response.into_inner();
             if !task.task_token.is_empty() {
@@ -77,18 +78,29 @@ async fn answer_workflow_task(bench: &Bench, task: PollWorkflowTaskQueueResponse
         Ok(events) => events,
         Err(status) => return failed(bench, "history", &status).await,
     };
-    let (commands, ends) = bench.plan.next(&events);
+    let workflow_type = task.workflow_type.as_ref().map(|kind| kind.name.as_str()).unwrap_or_default();
+    let is_measured = workflow_type == scenario::WORKFLOW;
+    let (mut commands, mut ends) = bench.plan.next(workflow_type, &events);
+    let mut messages = Vec::new();
+    for update in &task.messages {
+        commands.splice(0..0, updates::handle(update, &bench.plan.payloads, &mut messages));
+    }
+    if !messages.is_empty() && bench.plan.is_last_update(&events, &task.messages) {
+        commands.push(bench.plan.complete());
+        ends = true;
+    }
     let request = RespondWorkflowTaskCompletedRequest {
         namespace: bench.options.namespace.clone(),
         task_token: task.task_token,
         commands,
+        messages,
         identity: IDENTITY.into(),
         ..Default::default()
     };
-    match bench.client().respond_workflow_task_completed(request).await {
+    match bench.worker_client().respond_workflow_task_completed(request).await {
         Ok(_) => {
             bench.recorder.transition();
-            if ends {
+            if ends && is_measured {
                 bench.ended(&workflow_id);
             }
         }
@@ -106,7 +118,7 @@ async fn whole_history(bench: &Bench, task: &PollWorkflowTaskQueueResponse) -> R
             next_page_token,
             ..Default::default()
         };
-        let page = bench.client().get_workflow_execution_history(request).await?.into_inner();
+        let page = bench.worker_client().get_workflow_execution_history(request).await?.into_inner();
         events.extend(page.history.unwrap_or_default().events);
         next_page_token = page.next_page_token;
     }
@@ -120,7 +132,7 @@ async fn poll_activity_task(bench: &Arc<Bench>) {
         identity: IDENTITY.into(),
         ..Default::default()
     };
-    match bench.client().poll_activity_task_queue(with_timeout(request)).await {
+    match bench.worker_client().poll_activity_task_queue(with_timeout(request)).await {
         Ok(response) => {
             let task = response.into_inner();
             if !task.task_token.is_empty() {
@@ -141,7 +153,7 @@ async fn answer_activity_task(bench: &Bench, task: PollActivityTaskQueueResponse
         identity: IDENTITY.into(),
         ..Default::default()
     };
-    match bench.client().respond_activity_task_completed(request).await {
+    match bench.worker_client().respond_activity_task_completed(request).await {
         Ok(_) => bench.recorder.transition(),
         Err(status) => failed(bench, "answer", &status).await,
     }

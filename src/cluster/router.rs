@@ -1,5 +1,6 @@
 //! From a key to its shard to the node that leads it, over elections, until the caller's deadline.
 
+use std::future::Future;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -149,20 +150,30 @@ impl Router {
     }
 
     /// Commits an op. The answer may be a Reject.
-    pub async fn propose(&self, target: Target<'_>, op: op::Op, deadline: Instant) -> Result<Committed, RouteError> {
-        self.propose_answering(target, op, QueryResults::new(), deadline).await
+    ///
+    /// Encodes it before the future exists: an op is large, and what a future holds is moved with it.
+    pub fn propose<'r>(
+        &'r self,
+        target: Target<'_>,
+        op: op::Op,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Committed, RouteError>> + Send + use<'r> {
+        self.propose_answering(target, &op, QueryResults::new(), deadline)
     }
 
     /// Commits a `CompleteWorkflowTask` that comes with answers to the queries its task carried.
-    pub async fn propose_answering(
-        &self,
+    pub fn propose_answering<'r>(
+        &'r self,
         target: Target<'_>,
-        op: op::Op,
+        op: &op::Op,
         query_results: QueryResults,
         deadline: Instant,
-    ) -> Result<Committed, RouteError> {
-        self.check_ready(target)?;
-        let call = Call::new(self.shard_of(target), &op, query_results);
+    ) -> impl Future<Output = Result<Committed, RouteError>> + Send + use<'r> {
+        let call = self.check_ready(target).map(|()| Call::new(self.shard_of(target), op, query_results));
+        async move { self.commit(call?, deadline).await }
+    }
+
+    async fn commit(&self, call: Call, deadline: Instant) -> Result<Committed, RouteError> {
         let mut unknown = None;
         let outcome = self
             .over_elections(

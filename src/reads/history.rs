@@ -3,6 +3,7 @@
 //! A page is whole batches, as many as fit its bounds. A transient workflow task has no events in the tables: readers are
 //! shown the ones it would have (B4), after the last stored event.
 
+use prost::Message;
 use proto::temporal::api::history::v1::{History, HistoryEvent};
 use statemachine::reject::Decided;
 use statemachine::tables::{batch_at_or_before, read_batches, RunKey};
@@ -87,10 +88,10 @@ pub fn read(kv: &dyn Kv, namespace_id: &str, request: &Request) -> Decided<Step>
     let is_last = page.next_event_id >= run.next_event_id;
     let goes_on = open && request.wait;
     if is_last && !goes_on && request.transient {
-        page.events.extend(transient_events(&run));
+        page.history.events.extend(transient_events(&run));
     }
     let next = (!is_last || goes_on).then(|| token(page.next_event_id));
-    Ok(Step::Page { history: History { events: page.events }, next })
+    Ok(Step::Page { history: page.history, next })
 }
 
 /// A page of a run's history, newest event first.
@@ -108,7 +109,7 @@ pub fn read_reverse(kv: &dyn Kv, namespace_id: &str, request: &Request) -> Decid
         bytes += batch.bytes.len();
     }
     let next = (end > 1).then(|| Token { run_id: run.run_id.clone(), event_id: end });
-    Ok((History { events }, next))
+    Ok((events.into(), next))
 }
 
 /// The history a worker gets with a workflow task, from an event on: the first page, with the events of a transient task
@@ -136,7 +137,7 @@ pub fn query_history(
     let page = page(kv, key, run, first_event_id, 0)?;
     let more = page.next_event_id < run.next_event_id;
     let next = more.then(|| Token { run_id: run.run_id.clone(), event_id: page.next_event_id });
-    Ok((History { events: page.events }, next))
+    Ok((page.history, next))
 }
 
 /// The events that the run's transient or speculative workflow task would have: Scheduled, and Started if a worker has it.
@@ -166,21 +167,23 @@ fn page_batches(page_size: i32) -> usize {
 }
 
 struct Page {
-    events: Vec<HistoryEvent>,
+    history: History,
     /// The event after the page.
     next_event_id: i64,
 }
 
-/// Stored events from `first` on.
+/// Stored events from `first` on, encoded as they are stored.
 fn page(kv: &dyn Kv, key: RunKey, run: &state::Run, first: i64, page_size: i32) -> Result<Page, Fault> {
-    let mut page = Page { events: Vec::new(), next_event_id: first };
+    let mut page = Page { history: History::default(), next_event_id: first };
     let mut batches_left = page_batches(page_size);
     let mut bytes = 0;
     // An event in the middle of a batch: workers' pages start there after a sticky task.
     let before = if first > 1 { batch_at_or_before(kv, key, first)? } else { None };
     if let Some(batch) = before.filter(|batch| batch.first_event_id < first) {
-        take(&mut page, batch.events()?, first);
         bytes += batch.bytes.len();
+        page.next_event_id = batch.end_event_id()?;
+        let events: Vec<HistoryEvent> = batch.events()?.into_iter().filter(|event| event.event_id >= first).collect();
+        page.history.append(History::from(events).encode_to_vec());
     }
     while page.next_event_id < run.next_event_id && batches_left > 0 && bytes < PAGE_BYTES_MAX {
         let from = page.next_event_id;
@@ -192,26 +195,23 @@ fn page(kv: &dyn Kv, key: RunKey, run: &state::Run, first: i64, page_size: i32) 
             if bytes >= PAGE_BYTES_MAX {
                 break;
             }
-            take(&mut page, batch.events()?, from);
+            if batch.first_event_id != page.next_event_id {
+                return Err(Fault::corrupt("history", format!("no event {}", page.next_event_id)));
+            }
             bytes += batch.bytes.len();
+            page.next_event_id = batch.end_event_id()?;
+            page.history.append(batch.bytes);
             batches_left -= 1;
         }
     }
     Ok(page)
 }
 
-fn take(page: &mut Page, events: Vec<HistoryEvent>, first: i64) {
-    page.events.extend(events.into_iter().filter(|event| event.event_id >= first));
-    if let Some(last) = page.events.last() {
-        page.next_event_id = last.event_id + 1;
-    }
-}
-
 fn close_event(kv: &dyn Kv, key: RunKey, run: &state::Run) -> Result<History, Fault> {
     let batch = batch_at_or_before(kv, key, run.next_event_id - 1)?;
     let last = batch.map(|batch| batch.events()).transpose()?.and_then(|mut events| events.pop());
     let event = last.ok_or_else(|| Fault::corrupt("history", "a closed run has no events"))?;
-    Ok(History { events: vec![event] })
+    Ok(vec![event].into())
 }
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ fn request() -> Request {
 }
 
 fn ids(history: &History) -> Vec<i64> {
-    history.events.iter().map(|event| event.event_id).collect()
+    let events = history.clone().into_events().expect("readable");
+    events.iter().map(|event| event.event_id).collect()
 }
 
 fn page_of(kv: &MemoryKv, request: &Request) -> (Vec<i64>, Option<Token>) {

@@ -63,6 +63,9 @@ impl Resources {
         options.set_stats_persist_period_sec(0);
         options.set_arena_block_size(256 << 10);
         options.set_paranoid_checks(true);
+        // Each database has one writer.
+        options.set_allow_concurrent_memtable_write(false);
+        options.set_enable_write_thread_adaptive_yield(false);
         options
     }
 

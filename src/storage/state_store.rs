@@ -120,6 +120,7 @@ impl StateStore {
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
+        options.set_memtable_insert_hint_per_batch(true);
         failpoint::hit("apply.before_write").map_err(io)?;
         let gate = self.lock_gate();
         self.generation().db.write_opt(batch, &options).map_err(|error| StoreError::io("state write", error))?;

@@ -178,7 +178,9 @@ fn write(db: &DB, jobs: Vec<Job>) -> Result<(), StoreError> {
     if kinds.purges {
         failpoint::hit("log.before_purge").map_err(io)?;
     }
-    db.write_opt(batch, &WriteOptions::default()).map_err(|error| StoreError::io("log write", error))?;
+    let mut options = WriteOptions::default();
+    options.set_memtable_insert_hint_per_batch(true);
+    db.write_opt(batch, &options).map_err(|error| StoreError::io("log write", error))?;
     if kinds.entries > 0 {
         failpoint::hit("log.after_append").map_err(io)?;
     }

@@ -78,6 +78,7 @@ pub const ALL: &[Metric] = &[
     seconds("everstep_raft_state_flush_seconds", "One flush of a state store."),
     gauge("everstep_raft_disk_full", Unit::Count, "1 while writes are refused for lack of disk space."),
     counter("everstep_router_retries", "Proposals and reads sent again because a leader changed."),
+    counter("everstep_starts_refused", "Workflows refused because the node had more to do than it could."),
     counter("everstep_router_forwards", "Proposals sent to another node."),
     counter("everstep_effects_recoveries", "Shards whose soft state was rebuilt after a change of leader."),
     // The process.

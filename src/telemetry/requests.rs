@@ -1,14 +1,15 @@
 //! Counts and times API requests. Mounted around the tonic server as a tower layer; the API tells the namespace once it
 //! knows that it exists, so that names nobody registered never become labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock, RwLock};
 use std::task::{ready, Context, Poll};
 use std::time::Instant;
 
 use axum::http::{Extensions, HeaderMap, Request, Response};
+use metrics::{Counter, Gauge, Histogram};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
@@ -49,19 +50,71 @@ pub fn name_namespace(extensions: &Extensions, namespace: &str) {
 }
 
 #[derive(Clone, Default)]
-pub struct MetricsLayer;
+pub struct MetricsLayer {
+    meters: Arc<Meters>,
+}
+
+/// The metrics of calls that end well, found once for each operation and namespace. Both are bounded: only operations
+/// that exist and namespaces that were found get here.
+#[derive(Default)]
+struct Meters {
+    known: RwLock<HashMap<Called, Arc<Meter>>>,
+    pending: RwLock<HashMap<&'static str, Gauge>>,
+}
+
+/// An operation and its namespace.
+type Called = (&'static str, Arc<str>);
+
+struct Meter {
+    requests: Counter,
+    latency: Histogram,
+    outcome: Option<Counter>,
+}
+
+impl Meters {
+    fn of(&self, operation: &'static str, namespace: &Arc<str>) -> Arc<Meter> {
+        let key = (operation, namespace.clone());
+        if let Some(known) = self.known.read().expect("no panic while held").get(&key) {
+            return known.clone();
+        }
+        let labels = labels(operation, Arc::clone(namespace).into());
+        let meter = Arc::new(Meter {
+            requests: metrics::counter!("service_requests", labels.iter()),
+            latency: metrics::histogram!("service_latency", labels.iter()),
+            outcome: tasks::outcome_counter(operation).map(|name| metrics::counter!(name, labels.iter())),
+        });
+        self.known.write().expect("no panic while held").entry(key).or_insert(meter).clone()
+    }
+
+    fn pending(&self, operation: &'static str) -> Gauge {
+        if let Some(known) = self.pending.read().expect("no panic while held").get(operation) {
+            return known.clone();
+        }
+        let gauge = metrics::gauge!("service_pending_requests", "operation" => operation, "service_name" => SERVICE);
+        self.pending.write().expect("no panic while held").entry(operation).or_insert(gauge).clone()
+    }
+}
+
+fn labels(operation: &'static str, namespace: metrics::SharedString) -> [metrics::Label; 3] {
+    [
+        metrics::Label::from_static_parts("operation", operation),
+        metrics::Label::new("namespace", namespace),
+        metrics::Label::from_static_parts("service_name", SERVICE),
+    ]
+}
 
 impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> MetricsService<S> {
-        MetricsService { inner }
+        MetricsService { inner, meters: self.meters.clone() }
     }
 }
 
 #[derive(Clone)]
 pub struct MetricsService<S> {
     inner: S,
+    meters: Arc<Meters>,
 }
 
 impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for MetricsService<S>
@@ -81,32 +134,34 @@ where
         let operation = OPERATIONS.get(request.uri().path()).copied().unwrap_or(UNKNOWN);
         let slot = NamespaceSlot::default();
         request.extensions_mut().insert(slot.clone());
-        let pending = Pending::new(operation);
-        Measured { pending, slot, started: Instant::now(), inner: Box::pin(self.inner.call(request)) }
+        let pending = Pending::new(operation, self.meters.pending(operation));
+        let (meters, started) = (self.meters.clone(), Instant::now());
+        Measured { pending, meters, slot, started, inner: Box::pin(self.inner.call(request)) }
     }
 }
 
 /// Counts a request as pending for as long as it lives, also if the client goes away.
 struct Pending {
     operation: &'static str,
+    gauge: Gauge,
 }
 
 impl Pending {
-    fn new(operation: &'static str) -> Self {
-        metrics::gauge!("service_pending_requests", "operation" => operation, "service_name" => SERVICE).increment(1.0);
-        Self { operation }
+    fn new(operation: &'static str, gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self { operation, gauge }
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let operation = self.operation;
-        metrics::gauge!("service_pending_requests", "operation" => operation, "service_name" => SERVICE).decrement(1.0);
+        self.gauge.decrement(1.0);
     }
 }
 
 pub struct Measured<F> {
     pending: Pending,
+    meters: Arc<Meters>,
     slot: NamespaceSlot,
     started: Instant,
     inner: Pin<Box<F>>,
@@ -121,7 +176,15 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let result = ready!(self.inner.as_mut().poll(context));
         let code = result.as_ref().map_or(Code::Internal, |response| status(response.headers()));
-        record(self.pending.operation, self.slot.0.get(), self.started, code);
+        match self.slot.0.get() {
+            Some(namespace) if code == Code::Ok => {
+                let meter = self.meters.of(self.pending.operation, namespace);
+                meter.requests.increment(1);
+                meter.latency.record(self.started.elapsed().as_secs_f64());
+                meter.outcome.iter().for_each(|outcome| outcome.increment(1));
+            }
+            namespace => record(self.pending.operation, namespace, self.started, code),
+        }
         Poll::Ready(result)
     }
 }
@@ -136,11 +199,7 @@ fn record(operation: &'static str, namespace: Option<&Arc<str>>, started: Instan
         Some(name) => Arc::clone(name).into(),
         None => UNKNOWN.into(),
     };
-    let labels = [
-        metrics::Label::from_static_parts("operation", operation),
-        metrics::Label::new("namespace", namespace),
-        metrics::Label::from_static_parts("service_name", SERVICE),
-    ];
+    let labels = labels(operation, namespace);
     metrics::counter!("service_requests", labels.iter()).increment(1);
     metrics::histogram!("service_latency", labels.iter()).record(started.elapsed().as_secs_f64());
     if code == Code::Ok {

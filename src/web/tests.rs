@@ -72,7 +72,7 @@ impl WebBackend for Hostile {
             attributes: Some(Attributes::WorkflowExecutionFailedEventAttributes(attributes)),
             ..HistoryEvent::default()
         };
-        let history = Some(History { events: vec![event] });
+        let history = Some(History::from(vec![event]));
         Ok(GetWorkflowExecutionHistoryResponse { history, ..Default::default() })
     }
 

@@ -31,6 +31,8 @@ pub async fn execute(
     mut call: Call<ExecuteMultiOperationRequest>,
 ) -> Result<ExecuteMultiOperationResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    // Not under way until its end: the answer may take as long as the update.
+    drop(frontend.admission.admit(Instant::now())?);
     require_registered(&namespace)?;
     let (mut start, mut update) = operations(&mut call.message)?;
     let name = &call.message.namespace;

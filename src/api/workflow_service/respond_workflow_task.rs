@@ -11,6 +11,7 @@ use proto::temporal::api::workflowservice::v1::{
 use statemachine::op::op::Kind as OpKind;
 use statemachine::op::{answer, CompleteWorkflowTask, FailWorkflowTask, NamespaceFacts};
 use statemachine::state;
+use tokio::time::Instant;
 
 use super::assemble;
 use crate::api::call::Call;
@@ -34,6 +35,7 @@ pub async fn completed(
     }
     let results = query_results(std::mem::take(&mut call.message.query_results), &frontend.config.limits);
     let deadline = call.until(PATIENCE);
+    let ends = call.message.commands.iter().any(ends_run);
     let other_namespaces = other_namespaces(frontend, &namespace, &call.message.commands).await?;
     let op = CompleteWorkflowTask {
         namespace: Some(facts(&namespace)),
@@ -42,6 +44,7 @@ pub async fn completed(
         other_namespaces,
     };
     let done = frontend.propose_answering(&task, OpKind::CompleteWorkflowTask(op), results, deadline).await?;
+    frontend.admission.answered(Instant::now(), usize::from(ends));
     let Done { shard, index, answer: answer::Kind::CompleteWorkflowTask(answer), queries } = done else {
         return Err(ApiError::Internal("a completed workflow task was answered by something else"));
     };
@@ -58,6 +61,18 @@ pub async fn completed(
         activity_tasks: activities.collect::<Result<_, _>>()?,
         reset_history_event_id: answer.reset_history_event_id,
     })
+}
+
+fn ends_run(command: &Command) -> bool {
+    use command::Attributes as A;
+    matches!(
+        command.attributes,
+        Some(
+            A::CompleteWorkflowExecutionCommandAttributes(_)
+                | A::FailWorkflowExecutionCommandAttributes(_)
+                | A::CancelWorkflowExecutionCommandAttributes(_)
+        )
+    )
 }
 
 /// The facts of the namespaces that commands name beside their own; one that is not known is left out.

@@ -6,6 +6,7 @@ use proto::temporal::api::workflowservice::v1::{
 };
 use statemachine::op::op::Kind;
 use statemachine::op::{answer, SignalWithStart, StartWorkflow};
+use tokio::time::Instant;
 
 use super::assemble;
 use crate::api::call::Call;
@@ -19,6 +20,7 @@ pub async fn start(
     mut call: Call<StartWorkflowExecutionRequest>,
 ) -> Result<StartWorkflowExecutionResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let _admitted = frontend.admission.admit(Instant::now())?;
     require_registered(&namespace)?;
     validate::start(&mut call.message, &frontend.config.limits)?;
     let facts = facts(&namespace);
@@ -53,6 +55,7 @@ pub async fn signal_with_start(
     mut call: Call<SignalWithStartWorkflowExecutionRequest>,
 ) -> Result<SignalWithStartWorkflowExecutionResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let _admitted = frontend.admission.admit(Instant::now())?;
     require_registered(&namespace)?;
     validate::signal_with_start(&mut call.message, &frontend.config.limits)?;
     let facts = facts(&namespace);

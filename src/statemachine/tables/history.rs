@@ -1,6 +1,7 @@
 //! History: one row a batch of events, keyed [slot][table][run 16][first event id u64]. The value is an encoded
 //! `temporal.api.history.v1.History`, so concatenating values gives a longer history without re-encoding.
 
+use prost::encoding::{decode_key, skip_field, DecodeContext};
 use prost::Message;
 use proto::temporal::api::history::v1::{History, HistoryEvent};
 
@@ -21,6 +22,19 @@ impl HistoryBatch {
             .map_err(|error| Fault::corrupt("history batch", error))
     }
 
+    /// The id after that of its last event: ids are dense, so counting is enough.
+    pub fn end_event_id(&self) -> Result<i64, Fault> {
+        let mut rest = self.bytes.as_slice();
+        let mut end = self.first_event_id;
+        let bad = |error| Fault::corrupt("history batch", error);
+        while !rest.is_empty() {
+            let (tag, wire_type) = decode_key(&mut rest).map_err(bad)?;
+            skip_field(wire_type, tag, &mut rest, DecodeContext::default()).map_err(bad)?;
+            end += 1;
+        }
+        Ok(end)
+    }
+
     fn from_row(key: &[u8], value: &[u8]) -> Result<Self, Fault> {
         let mut reader = KeyReader::new(key)?;
         reader.id()?;
@@ -31,7 +45,7 @@ impl HistoryBatch {
 /// Writes a batch and returns its size in bytes.
 pub fn append_batch(txn: &mut Txn<'_>, key: RunKey, events: Vec<HistoryEvent>) -> usize {
     let Some(first) = events.first().map(|event| event.event_id) else { return 0 };
-    let bytes = History { events }.encode_to_vec();
+    let bytes = History::from(events).encode_to_vec();
     let size = bytes.len();
     txn.put(key.in_table(Table::History).i64(first).done(), bytes);
     size

@@ -52,7 +52,8 @@ pub(in crate::web) async fn page(
     let mut body = Html::default();
     facts(&mut body, &this, &described);
     pending(&mut body, &this, &described);
-    let events = history.history.unwrap_or_default().events;
+    let events = history.history.unwrap_or_default().into_events();
+    let events = events.map_err(|error| tonic::Status::internal(error.to_string()))?;
     let info = described.workflow_execution_info.unwrap_or_default();
     history_list(&mut body, &events, info.start_time.as_ref());
     if !history.next_page_token.is_empty() {
