@@ -106,7 +106,8 @@ fn fsyncs(address: &str) -> anyhow::Result<u64> {
 }
 
 fn fsyncs_in(metrics: &str) -> u64 {
-    let counts = metrics.lines().filter_map(|line| line.strip_prefix("everstep_raft_log_sync_seconds_count"));
+    let counts =
+        metrics.lines().filter_map(|line| line.strip_prefix("everstep_raft_log_sync_seconds")?.strip_prefix("_count"));
     counts.filter_map(|line| line.rsplit(' ').next()?.trim().parse::<u64>().ok()).sum()
 }
 
