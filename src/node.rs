@@ -31,7 +31,7 @@ use crate::cluster::{
     Router, RouterOptions,
 };
 use crate::config::Config;
-use crate::effects::{Hands, Hub, ParkedPollers, QueryRegistry, QueueHomes, ReadyTasks, Watchers};
+use crate::effects::{tell_backlogs, Hands, Hub, ParkedPollers, QueryRegistry, QueueHomes, ReadyTasks, Watchers};
 use crate::matching::{self, Matching, PeerService};
 use crate::raft::{Groups, RaftConfig, RaftOptions};
 use crate::storage::StorageConfig;
@@ -103,8 +103,12 @@ impl Node {
 
         bootstrap(&core.router, &plan(&config)).await?;
         namespaces.open();
+        core.hub.configure_all();
         core.homes.follow(&core.tasks);
         core.tasks.spawn("balance", balance(core.router.clone()));
+        if config.listen.metrics.is_some() {
+            core.tasks.spawn("backlogs", tell_backlogs(core.router.clone()));
+        }
         serving.send_replace(true);
         tracing::info!(node = config.node_id, api = %api_address, "serving");
         Ok(Self {

@@ -2,7 +2,7 @@
 //! first detail (SEMANTICS B32), which travel as a `google.rpc.Status` in `grpc-status-details-bin`.
 
 use bytes::Bytes;
-use prost::Message;
+use prost::{Message, Name};
 use proto::temporal::api::enums::v1::{ResourceExhaustedCause as Cause, ResourceExhaustedScope as Scope};
 use proto::temporal::api::errordetails::v1::ResourceExhaustedFailure;
 use statemachine::reject::{code, Stop};
@@ -114,7 +114,33 @@ fn status_of(reject: &op::Reject) -> Status {
     let Some(detail) = &reject.detail else { return Status::new(code, message) };
     let details =
         proto::google::rpc::Status { code: reject.code, message: message.to_owned(), details: vec![detail.clone()] };
-    Status::with_details(code, message, Bytes::from(details.encode_to_vec()))
+    let mut status = Status::with_details(code, message, Bytes::from(details.encode_to_vec()));
+    if let Some(limit) = limit_of(detail) {
+        tell_limit(&mut status, &limit);
+    }
+    status
+}
+
+fn limit_of(detail: &prost_types::Any) -> Option<ResourceExhaustedFailure> {
+    let named = detail.type_url.ends_with(&ResourceExhaustedFailure::full_name());
+    named.then(|| ResourceExhaustedFailure::decode(detail.value.as_slice()).ok()).flatten()
+}
+
+/// Temporal says in two headers as well which limit it was (common/rpc/interceptor/frontend_service_error.go).
+fn tell_limit(status: &mut Status, limit: &ResourceExhaustedFailure) {
+    let cause = pascal(limit.cause().as_str_name(), "RESOURCE_EXHAUSTED_CAUSE_");
+    let scope = pascal(limit.scope().as_str_name(), "RESOURCE_EXHAUSTED_SCOPE_");
+    for (name, value) in [("x-resource-exhausted-cause", cause), ("x-resource-exhausted-scope", scope)] {
+        if let Ok(value) = value.parse() {
+            status.metadata_mut().insert(name, value);
+        }
+    }
+}
+
+/// `RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT` as `RpsLimit`.
+fn pascal(name: &str, prefix: &str) -> String {
+    let words = name.trim_start_matches(prefix).split('_').filter(|word| !word.is_empty());
+    words.map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase()).collect()
 }
 
 /// At most so much of a message as Temporal sends, cut between characters.

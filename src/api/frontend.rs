@@ -19,7 +19,6 @@ use super::errors::ApiError;
 use super::quotas::Quotas;
 use super::token::{bad_task_token, Kind, Tokens};
 use super::validate;
-use super::worker_registry::WorkerRegistry;
 use crate::cluster::{Committed, NamespaceError, Namespaces, QueryResults, Router, Target};
 use crate::config::Config;
 use crate::effects::Watchers;
@@ -46,7 +45,6 @@ pub struct Frontend {
     pub matching: Matching,
     pub watchers: Arc<Watchers>,
     pub config: Arc<Config>,
-    pub workers: WorkerRegistry,
     pub quotas: Quotas,
     pub admission: Admission,
     tokens: OnceLock<Tokens>,
@@ -58,7 +56,6 @@ pub type Namespace = Arc<state::Namespace>;
 impl Frontend {
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { router, namespaces, matching, watchers, config } = parts;
-        let workers = WorkerRegistry::default();
         let quotas = Quotas::new(&config.frontend);
         Self {
             router,
@@ -66,7 +63,6 @@ impl Frontend {
             matching,
             watchers,
             config,
-            workers,
             quotas,
             admission: Admission::default(),
             tokens: OnceLock::new(),

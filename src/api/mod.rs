@@ -26,7 +26,6 @@ mod server;
 mod token;
 mod validate;
 mod versions;
-mod worker_registry;
 mod workflow_service;
 
 pub use frontend::{ApiParts, Frontend};

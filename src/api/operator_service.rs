@@ -6,6 +6,7 @@ use proto::temporal::api::enums::v1::IndexedValueType;
 use proto::temporal::api::operatorservice::v1 as service;
 use statemachine::op::op::Kind;
 use statemachine::op::{answer, ChangeSearchAttributes, DeleteNamespace};
+use statemachine::time::nanos_or_zero;
 use statemachine::Reject;
 use tonic::{Request, Response, Status};
 
@@ -137,7 +138,7 @@ async fn delete_namespace(
     frontend: &Frontend,
     call: Call<service::DeleteNamespaceRequest>,
 ) -> Result<service::DeleteNamespaceResponse, ApiError> {
-    let service::DeleteNamespaceRequest { namespace, namespace_id, .. } = &call.message;
+    let service::DeleteNamespaceRequest { namespace, namespace_id, namespace_delete_delay } = &call.message;
     match (namespace.is_empty(), namespace_id.is_empty()) {
         (true, true) => return Err(Reject::invalid_argument("Namespace not set on request.").into()),
         (false, false) => {
@@ -146,7 +147,11 @@ async fn delete_namespace(
         }
         (true, false) | (false, true) => validate::length("Namespace", namespace)?,
     }
-    let op = DeleteNamespace { namespace: namespace.clone(), namespace_id: namespace_id.clone() };
+    let op = DeleteNamespace {
+        namespace: namespace.clone(),
+        namespace_id: namespace_id.clone(),
+        keep_for: nanos_or_zero(namespace_delete_delay.as_ref()),
+    };
     let done = frontend.propose_to_system(Kind::DeleteNamespace(op), call.until(PATIENCE)).await?;
     match done.answer {
         answer::Kind::Namespace(answer) => {

@@ -93,6 +93,7 @@ async fn tell_health(parts: &ApiParts, mut serving: watch::Receiver<bool>, healt
 fn workflow_service(parts: &ApiParts, frontend: Arc<Frontend>) -> WorkflowServiceServer<WorkflowService> {
     WorkflowServiceServer::new(WorkflowService::new(frontend))
         .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(parts.config.frontend.message_bytes_max)
         .max_encoding_message_size(ANSWER_BYTES_MAX)
 }
@@ -106,9 +107,12 @@ fn routes(
     let message_bytes_max = parts.config.frontend.message_bytes_max;
     let operator = OperatorServiceServer::new(OperatorService::new(frontend))
         .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(message_bytes_max)
         .max_encoding_message_size(ANSWER_BYTES_MAX);
-    let health = HealthServer::new(HealthService::new(serving)).accept_compressed(CompressionEncoding::Gzip);
+    let health = HealthServer::new(HealthService::new(serving))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
     let reflection = || Reflection::configure().register_encoded_file_descriptor_set(proto::PUBLIC_DESCRIPTORS);
     let mut routes = Routes::builder();
     routes

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use proto::temporal::api::common::v1::Priority;
+use statemachine::op::TaskRef;
 use statemachine::tables::ReadyKey;
-use statemachine::{state, Fault, Kv};
+use statemachine::{state, Fault, Kv, QueueKey};
 use tokio::sync::mpsc;
 use tokio::time::{interval_at, Instant, MissedTickBehavior};
 
@@ -61,46 +63,41 @@ fn offer(matching: &Matching, tasks: Vec<Task>) {
 struct Table {
     /// Whether there may be rows.
     waiting: bool,
-    /// Where the last look ended.
-    after: Option<Vec<u8>>,
+    /// Where the next look begins.
+    from: Option<Vec<u8>>,
 }
 
 impl Table {
     /// The first tasks of the next queues, those ready at or before `until`.
-    fn look(
-        &mut self,
-        rows: &dyn Kv,
-        until: i64,
-        wants: &dyn Fn(&statemachine::QueueKey) -> bool,
-    ) -> Result<Vec<Task>, Fault> {
+    fn look(&mut self, rows: &dyn Kv, until: i64, wants: &dyn Fn(&QueueKey) -> bool) -> Result<Vec<Task>, Fault> {
         let mut tasks = Vec::new();
-        let from_start = self.after.is_none();
+        let from_start = self.from.is_none();
         for visited in 0..QUEUES_MAX {
-            let Some((first, _)) = ReadyKey::page_of_shard(rows, self.after.as_deref(), 1)?.pop() else {
-                self.after = None;
+            let Some((first, _)) = ReadyKey::first_of_shard(rows, self.from.as_deref())? else {
+                self.from = None;
                 self.waiting = !(from_start && visited == 0);
                 return Ok(tasks);
             };
             if wants(&first.queue) {
-                let page = ReadyKey::page(rows, &first.queue, None, TASKS_OF_QUEUE_MAX)?;
+                let page = ReadyKey::page(rows, &first.queue, TASKS_OF_QUEUE_MAX)?;
                 let ripe = page.iter().filter(|(key, _)| key.ready_time <= until);
                 tasks.extend(ripe.map(|(key, row)| task_of_row(key, row)));
             }
-            self.after = Some(end_of_queue(first));
+            self.from = Some(first.after_queue());
         }
         self.waiting = true;
         Ok(tasks)
     }
 }
 
-/// Sorts after every row of the queue and before those of the next.
-fn end_of_queue(key: ReadyKey) -> Vec<u8> {
-    ReadyKey { priority: u8::MAX, ready_time: i64::MAX, ..key }.encode()
+pub(super) fn task_of_row(key: &ReadyKey, row: &state::ReadyTask) -> Task {
+    ready_task(key.queue.clone(), key.to_task(row), !row.normal_queue.is_empty(), row.priority.as_ref())
 }
 
-pub(super) fn task_of_row(key: &ReadyKey, row: &state::ReadyTask) -> Task {
-    let task = Task::ready(key.queue.clone(), key.to_task(row), !row.normal_queue.is_empty());
-    match &row.priority {
+/// A ready task with the fairness that its priority gives it.
+pub(super) fn ready_task(queue: QueueKey, task: TaskRef, sticky: bool, priority: Option<&Priority>) -> Task {
+    let task = Task::ready(queue, task, sticky);
+    match priority {
         Some(priority) => task.with_fairness(priority.fairness_key.clone(), fairness_weight(priority.fairness_weight)),
         None => task,
     }
@@ -119,7 +116,7 @@ fn fairness_weight(weight: f32) -> f32 {
 mod tests {
     use super::*;
     use statemachine::tables::RunKey;
-    use statemachine::{MemoryKv, QueueKey, TaskType, Txn};
+    use statemachine::{MemoryKv, TaskType, Txn};
 
     const NAMESPACE: &str = "32049b68-7872-4094-8e63-d0dd59896a83";
 
@@ -132,7 +129,8 @@ mod tests {
             for at in 0..count {
                 let run = RunKey { slot: 1, run: [7; 16] };
                 let scheduled_event_id = at as i64;
-                let key = ReadyKey { queue: queue.clone(), priority: 3, ready_time: 100, run, scheduled_event_id };
+                let (queue, lane) = (queue.clone(), String::new());
+                let key = ReadyKey { queue, priority: 3, lane, ready_time: 100, run, scheduled_event_id };
                 key.put(&mut txn, &state::ReadyTask::default());
             }
         }
@@ -165,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_empty_table_is_not_looked_at_again() {
-        let mut table = Table { waiting: true, after: None };
+        let mut table = Table { waiting: true, from: None };
         assert!(table.look(&MemoryKv::default(), 100, &|_| true).expect("readable").is_empty());
         assert!(!table.waiting);
     }

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use proto::temporal::api::taskqueue::v1::TaskQueueConfig;
 use statemachine::op::ReservationAnswer;
-use statemachine::Effect;
+use statemachine::{state, tables, Effect, QueueKey, TaskType};
 
+use super::dispatch::ready_task;
 use super::recover::{lead, Led};
 use super::{Progress, QueryRegistry, Watchers};
 use crate::cluster::tasks::Tasks;
-use crate::cluster::{ChangeFeed, Router};
-use crate::matching::{Matching, Started, Task};
+use crate::cluster::{ChangeFeed, Router, SYSTEM_SHARD};
+use crate::matching::{Matching, Started};
 use crate::raft::EffectSink;
+use crate::telemetry::tasks as telemetry;
 
 /// What the leader works with.
 #[derive(Clone)]
@@ -69,12 +72,38 @@ impl Hub {
         matching.fulfil(Started { shard, answer, queries });
     }
 
+    /// The settings of a queue changed: matching goes by the stored ones.
+    fn configure(&self, queue: QueueKey) {
+        let hands = self.hands.lock().expect("no panic while held");
+        let Some((hands, rows)) = hands.as_ref().and_then(|hands| Some((hands, hands.router.local(SYSTEM_SHARD)?)))
+        else {
+            return;
+        };
+        match tables::queue_config(&rows, &queue) {
+            Ok(row) => hands.matching.configure(vec![(queue, row.and_then(|row| row.config).unwrap_or_default())]),
+            Err(fault) => tracing::error!(%fault, "the settings of a queue cannot be read"),
+        }
+    }
+
+    /// Everything may have changed: the node began, or took a snapshot of the system shard.
+    pub fn configure_all(&self) {
+        let hands = self.hands.lock().expect("no panic while held");
+        let Some((hands, rows)) = hands.as_ref().and_then(|hands| Some((hands, hands.router.local(SYSTEM_SHARD)?)))
+        else {
+            return;
+        };
+        match tables::queue_configs(&rows, None, usize::MAX) {
+            Ok(rows) => hands.matching.configure(rows.into_iter().filter_map(of_row).collect()),
+            Err(fault) => tracing::error!(%fault, "the settings of queues cannot be read"),
+        }
+    }
+
     fn hand_on(&self, shard: u32, effect: Effect, led: Option<&Led>) {
         match effect {
             Effect::TaskStarted(answer) => self.started(shard, *answer),
-            Effect::TaskReady { queue, task, sticky } => {
+            Effect::TaskReady { queue, task, sticky, priority } => {
                 if let Some(led) = led {
-                    led.ready(Task::ready(queue, task, sticky));
+                    led.ready(ready_task(queue, *task, sticky, priority.as_ref()));
                 }
             }
             Effect::DeadlineSet { due } => {
@@ -88,11 +117,23 @@ impl Hub {
                     self.queries.run_closed(&run_id);
                 }
             }
-            Effect::NamespaceChanged { .. } => self.feed.namespaces_changed(),
+            Effect::NamespaceChanged { .. } => {
+                self.feed.namespaces_changed();
+                if let Some(led) = led {
+                    led.namespaces();
+                }
+            }
+            Effect::QueueConfigChanged { queue } => self.configure(queue),
+            Effect::RunEnded { namespace, status } if led.is_some() => telemetry::run_ended(&namespace, status),
+            Effect::ActivityTimedOut { namespace, kind } if led.is_some() => {
+                telemetry::activity_timed_out(&namespace, kind);
+            }
+            Effect::RunEnded { .. } | Effect::ActivityTimedOut { .. } => {}
             Effect::ClusterChanged => {
                 self.feed.cluster_changed();
                 self.feed.namespaces_changed();
                 self.watchers.wake_all();
+                self.configure_all();
             }
             Effect::OutboxReady { .. } => {
                 if let Some(led) = led {
@@ -101,6 +142,12 @@ impl Hub {
             }
         }
     }
+}
+
+fn of_row(row: state::QueueConfig) -> Option<(QueueKey, TaskQueueConfig)> {
+    let task_type = TaskType::from_number(row.task_type)?;
+    let queue = QueueKey { namespace_id: row.namespace_id, task_type, name: row.name };
+    Some((queue, row.config.unwrap_or_default()))
 }
 
 impl EffectSink for Hub {

@@ -5,6 +5,7 @@
 //!                         └─ the leader: ─ Alarm    ─► deadlines ─► propose Tick when something is due
 //!                                        ─ TaskReady ─► dispatch ─► matching.offer
 //!                                        ─ OutboxReady ─► outbox ─► propose Deliver to the target's shard, then AckOutbox
+//!                        ─ NamespaceChanged ─► sweep ─► propose changes of all its runs, page by page (system shard)
 //!                                        ─ Queries that wait for a run's next workflow task
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! lead a shard, drops it when it ends, and a slow second look at the tables finds what a lost Effect left behind.
 //! It never writes state except by proposing an op.
 
+mod backlog;
 mod deadlines;
 mod dispatch;
 mod hub;
@@ -20,9 +22,11 @@ mod queries;
 mod recover;
 mod reservations;
 mod source;
+mod sweep;
 mod topology;
 mod watch;
 
+pub use backlog::tell_backlogs;
 pub use hub::{Hands, Hub};
 pub use queries::QueryRegistry;
 pub use reservations::ParkedPollers;

@@ -9,8 +9,10 @@ use tokio_util::sync::DropGuard;
 use super::deadlines::{keep_deadlines, Alarm};
 use super::dispatch::dispatch;
 use super::outbox::deliver;
+use super::sweep::sweep;
 use super::Hands;
 use crate::cluster::tasks::Tasks;
+use crate::cluster::SYSTEM_SHARD;
 use crate::matching::Task;
 
 /// Ready tasks on their way from apply to matching. What does not fit is found by the second look at the table.
@@ -21,7 +23,8 @@ pub(super) struct Led {
     alarm: Arc<Alarm>,
     ready: mpsc::Sender<Task>,
     outbox: Arc<Notify>,
-    _running: [DropGuard; 3],
+    namespaces: Arc<Notify>,
+    _running: Vec<DropGuard>,
 }
 
 impl Led {
@@ -34,6 +37,11 @@ impl Led {
         self.outbox.notify_one();
     }
 
+    /// A namespace changed; it may order something for its runs.
+    pub(super) fn namespaces(&self) {
+        self.namespaces.notify_one();
+    }
+
     pub(super) fn ready(&self, task: Task) {
         // Full: the second look at the table finds the task. Closed: the node stops.
         let _ = self.ready.try_send(task);
@@ -41,7 +49,7 @@ impl Led {
 }
 
 /// Starts to lead: the deadline clock from the first row of its table, the dispatch of every task that is ready,
-/// the delivery of every message in the outbox.
+/// the delivery of every message in the outbox; on the system shard what namespaces have ordered for their runs.
 pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
     tracing::debug!(shard, term, "soft state is rebuilt");
     metrics::counter!("everstep_effects_recoveries").increment(1);
@@ -51,10 +59,14 @@ pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
     let dispatch = dispatch(shard, hands.clone(), arriving);
     let outbox = Arc::new(Notify::new());
     let post = deliver(shard, hands.router.clone(), outbox.clone());
-    let running = [
+    let mut running = vec![
         tasks.spawn_guarded("deadlines", deadlines),
         tasks.spawn_guarded("dispatch", dispatch),
         tasks.spawn_guarded("outbox", post),
     ];
-    Led { alarm, ready, outbox, _running: running }
+    let namespaces = Arc::new(Notify::new());
+    if shard == SYSTEM_SHARD {
+        running.push(tasks.spawn_guarded("sweeps of namespaces", sweep(hands.router.clone(), namespaces.clone())));
+    }
+    Led { alarm, ready, outbox, namespaces, _running: running }
 }

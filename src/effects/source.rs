@@ -17,7 +17,7 @@ use crate::matching::{ReadyBacklog, Started, Task, TaskKey, TaskSource};
 use crate::raft::Snapshot;
 
 /// A backlog is counted up to this many rows of a shard.
-const COUNTED_MAX: usize = 10_000;
+const COUNTED_MAX: usize = 1_000_000;
 /// For one `UnqueueTask`; matching tells of the task again if it still waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// `UnqueueTask` under way at the same time.
@@ -46,12 +46,14 @@ impl TaskSource for ReadyTasks {
         on_blocking_thread(move || {
             let mut tasks = Vec::new();
             for rows in &led {
-                let page = ReadyKey::page(rows, &queue, None, max)?;
-                tasks.extend(page.iter().map(|(key, row)| task_of_row(key, row)));
+                let page = ReadyKey::page(rows, &queue, max)?;
+                // Each page has its own order, which the merged one keeps: the nth of each come before the others.
+                tasks.extend(page.iter().enumerate().map(|(at, (key, row))| (at, task_of_row(key, row))));
             }
-            tasks.sort_by_key(|task| (task.priority, task.ready_time));
+            let fair = tasks.iter().any(|(_, task)| !task.fairness_key.is_empty());
+            tasks.sort_by_key(|(at, task)| (task.priority, if fair { *at } else { 0 }, task.ready_time));
             tasks.truncate(max);
-            Ok(tasks)
+            Ok(tasks.into_iter().map(|(_, task)| task).collect())
         })
         .boxed()
     }
@@ -92,14 +94,12 @@ impl TaskSource for ReadyTasks {
         on_blocking_thread(move || {
             let mut backlog = ReadyBacklog::default();
             for rows in &led {
-                let page = ReadyKey::page(rows, &queue, None, COUNTED_MAX)?;
-                backlog.tasks += i64::try_from(page.len()).unwrap_or(i64::MAX);
-                let oldest = page.iter().map(|(key, _)| key.ready_time).min();
-                backlog.oldest = [backlog.oldest, oldest.unwrap_or_default()]
-                    .into_iter()
-                    .filter(|&time| time > 0)
-                    .min()
-                    .unwrap_or_default();
+                let mut counted = 0;
+                ReadyKey::count(rows, &queue, &mut |priority, ready_time| {
+                    backlog.add(i32::from(priority), 1, ready_time);
+                    counted += 1;
+                    counted < COUNTED_MAX
+                })?;
             }
             Ok(backlog)
         })

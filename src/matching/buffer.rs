@@ -80,10 +80,8 @@ impl Buffer {
         }
         let mut kept = Kept::Yes;
         if self.len() >= room {
-            match self.levels.last_key_value() {
-                Some((&lowest, _)) if lowest > task.priority => self.drop_last(lowest),
-                _ => return Kept::Full,
-            }
+            let Some(other) = self.less_urgent_than(&task) else { return Kept::Full };
+            self.remove(&other);
             kept = Kept::Instead;
         }
         self.next += 1;
@@ -96,15 +94,20 @@ impl Buffer {
         kept
     }
 
-    /// Takes out the task to serve next.
-    pub(super) fn pop(&mut self) -> Option<Task> {
-        let mut level = self.levels.first_entry()?;
-        let (order, task) = level.get_mut().pop().expect("levels without tasks are removed");
-        if level.get().heads.is_empty() {
-            level.remove();
+    /// Takes out the task to serve next, of those that may go.
+    pub(super) fn pop(&mut self, may_go: &mut dyn FnMut(&Task) -> bool) -> Option<Task> {
+        let found = self.levels.iter_mut().find_map(|(&priority, level)| Some((priority, level.pop(may_go)?)));
+        let (priority, (order, task)) = found?;
+        if self.levels[&priority].heads.is_empty() {
+            self.levels.remove(&priority);
         }
         self.forget(&task, order);
         Some(task)
+    }
+
+    /// The fairness keys that have tasks here.
+    pub(super) fn fairness_keys(&self) -> impl Iterator<Item = &String> {
+        self.levels.values().flat_map(|level| level.heads.iter().map(|(_, _, key)| key))
     }
 
     pub(super) fn remove(&mut self, key: &TaskKey) -> Option<Task> {
@@ -132,12 +135,24 @@ impl Buffer {
         keys.len()
     }
 
-    fn drop_last(&mut self, priority: i32) {
-        let level = &self.levels[&priority];
-        let (_, _, fairness_key) = level.heads.last().expect("levels without tasks are removed");
-        let (_, task) = level.keys[fairness_key].tasks.last_key_value().expect("a head has a task");
-        let key = task.key();
-        self.remove(&key);
+    /// The task to give up for one that finds no room: of the lowest priority the last to be served, or of the same
+    /// priority the last of the fairness key with the most tasks, unless that is the task's own.
+    fn less_urgent_than(&self, task: &Task) -> Option<TaskKey> {
+        let (&lowest, level) = self.levels.last_key_value()?;
+        let fairness_key = if lowest > task.priority {
+            let (_, _, key) = level.heads.last().expect("levels without tasks are removed");
+            key
+        } else if lowest == task.priority {
+            let (longest, lane) = level.keys.iter().max_by_key(|(_, lane)| lane.tasks.len())?;
+            let own = level.keys.get(&task.fairness_key).map_or(0, |lane| lane.tasks.len());
+            if *longest == task.fairness_key || lane.tasks.len() <= own + 1 {
+                return None;
+            }
+            longest
+        } else {
+            return None;
+        };
+        level.keys[fairness_key].tasks.last_key_value().map(|(_, last)| last.key())
     }
 
     fn forget(&mut self, task: &Task, order: Order) {
@@ -162,12 +177,14 @@ impl Level {
         self.heads.insert((lane.pass, first, key));
     }
 
-    fn pop(&mut self) -> Option<(Order, Task)> {
-        let (pass, order, key) = self.heads.pop_first()?;
+    fn pop(&mut self, may_go: &mut dyn FnMut(&Task) -> bool) -> Option<(Order, Task)> {
+        let ready = |(_, order, key): &&(u64, Order, String)| may_go(&self.keys[key].tasks[order]);
+        let (pass, order, key) = self.heads.iter().find(ready)?.clone();
+        self.heads.remove(&(pass, order, key.clone()));
         let crowded = self.keys.len() > IDLE_KEYS;
         let lane = self.keys.get_mut(&key).expect("a head has a lane");
         let task = lane.tasks.remove(&order).expect("a head has a task");
-        self.pass = pass;
+        self.pass = self.pass.max(pass);
         lane.pass = pass + (STRIDE / task.fairness_weight.clamp(0.001, 1000.0)) as u64;
         match lane.tasks.first_key_value() {
             Some((&first, _)) => {

@@ -6,7 +6,8 @@ use statemachine::{op, QueueKey, TaskType};
 
 use super::buffer::Kept;
 use super::queue::Queue;
-use super::types::{span, Exhausted, Limits, Reservation, Started, Task};
+use super::rates::Settings;
+use super::types::{span, Exhausted, Limits, Reservation, Started, Task, DEFAULT_PRIORITY};
 use super::words::{Delivery, Described, Offered, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Core {
     reservations: HashMap<u64, Reserved>,
     /// The upper half of the numbers of reservations: other nodes, and this one before its last start, had others.
     epoch: u32,
+    /// What was set for queues, whether or not they are in use here.
+    settings: HashMap<QueueKey, Settings>,
     /// Workers that were shut down, until when their polls come back empty.
     shut: HashMap<(String, String), i64>,
     /// Queues to look at again, by time.
@@ -52,6 +55,7 @@ impl Core {
             pollers: HashMap::new(),
             reservations: HashMap::new(),
             epoch: 1,
+            settings: HashMap::new(),
             shut: HashMap::new(),
             due: BTreeSet::new(),
             buffered: 0,
@@ -74,10 +78,23 @@ impl Core {
         self.settled = now + span::SETTLE;
     }
 
+    /// What was set for a queue.
+    pub(super) fn configure(&mut self, now: i64, key: QueueKey, settings: Settings) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.rates.configure(now, settings.clone());
+        }
+        if settings.is_default() {
+            self.settings.remove(&key);
+        } else if self.settings.len() < self.limits.queues || self.settings.contains_key(&key) {
+            self.settings.insert(key.clone(), settings);
+        }
+        self.revisit(now, &key);
+    }
+
     // ---- tasks ----
 
     /// A task of a shard that `node` leads is ready.
-    pub(super) fn offer(&mut self, now: i64, node: u64, task: Task, reason: Reason, place: Place) -> Offered {
+    pub(super) fn offer(&mut self, now: i64, node: u64, mut task: Task, reason: Reason, place: Place) -> Offered {
         if !self.queues.contains_key(&task.queue) {
             match place {
                 Place::Elsewhere => return Offered::Away(Box::new(task)),
@@ -86,8 +103,9 @@ impl Core {
             }
         }
         let settled = self.settled <= now;
-        let queue = self.queues.entry(task.queue.clone()).or_default();
+        let queue = queue(&mut self.queues, &self.settings, now, &task.queue);
         queue.last_use = now;
+        task.fairness_weight = queue.rates.weight(&task);
         let key = task.key();
         match reason {
             Reason::Returned => queue.recent.remove(&key),
@@ -105,11 +123,11 @@ impl Core {
         if place == Place::Home && reason == Reason::Ready && task.is_aged(now) {
             queue.has_more_at(node);
         }
-        if let Some(poller) = taker(queue, now, place) {
+        if let Some(poller) = taker(queue, now, place, &task) {
             if reason == Reason::Ready {
-                queue.added.count(now);
+                queue.added.count(now, task.priority);
             }
-            queue.hand_out(now, key);
+            queue.hand_out(now, &task);
             let key = task.queue.clone();
             self.serve(now, poller, Delivery::Task(Box::new(task)));
             self.revisit(now, &key);
@@ -122,7 +140,7 @@ impl Core {
     }
 
     fn keep(&mut self, now: i64, node: u64, task: Task, reason: Reason) -> Offered {
-        let key = task.queue.clone();
+        let (key, priority) = (task.queue.clone(), task.priority);
         let queue = self.queues.get_mut(&key).expect("the caller made the queue");
         let room =
             if self.buffered < self.limits.buffered { self.limits.buffered_per_queue } else { queue.buffer.len() };
@@ -135,7 +153,7 @@ impl Core {
             Kept::Yes => self.buffered += 1,
         }
         if reason == Reason::Ready {
-            queue.added.count(now);
+            queue.added.count(now, priority);
         }
         self.revisit(now, &key);
         Offered::Kept
@@ -178,11 +196,11 @@ impl Core {
         if !self.queues.contains_key(&poll.queue) && self.queues.len() >= self.limits.queues {
             return Err(Exhausted::Queues);
         }
-        let queue = self.queues.entry(poll.queue.clone()).or_default();
+        let queue = queue(&mut self.queues, &self.settings, now, &poll.queue);
         queue.polled(now);
         queue.sightings.saw(now, &poll.poller, poll.rate);
         if let (Some(rate), TaskType::Activity) = (poll.rate, poll.queue.task_type) {
-            queue.set_rate(now, rate);
+            queue.rates.ask(now, rate);
         }
         self.buffered -= queue.buffer.expire(now);
         if let Some(task) = queue.next_task(now) {
@@ -261,7 +279,7 @@ impl Core {
     /// Takes a parked poller of this node out, for a proposal that may create its task.
     pub(super) fn reserve(&mut self, now: i64, key: &QueueKey) -> Option<Reservation> {
         let queue = self.queues.get_mut(key)?;
-        if queue.bucket.is_some() || !queue.buffer.is_empty() {
+        if queue.rates.is_limited() || !queue.buffer.is_empty() {
             return None;
         }
         let poller = queue.first_local()?;
@@ -306,8 +324,9 @@ impl Core {
                 None => return Err(Box::new(started)),
             },
         };
-        queue.added.count(now);
-        queue.dispatched.count(now);
+        let priority = started.task().map_or(DEFAULT_PRIORITY, |task| task.priority.max(1));
+        queue.added.count(now, priority);
+        queue.dispatched.count(now, priority);
         self.serve(now, poller, Delivery::Started(Box::new(started)));
         Ok(())
     }
@@ -387,8 +406,8 @@ impl Core {
             last_poll: queue.last_poll(now),
             buffered: queue.buffer.len(),
             oldest: queue.buffer.oldest(),
-            add_rate: queue.added.rate(now),
-            dispatch_rate: queue.dispatched.rate(now),
+            added: queue.added.rates(now),
+            dispatched: queue.dispatched.rates(now),
         }
     }
 
@@ -401,7 +420,7 @@ impl Core {
         let mut later = None;
         while let Some(poller) = queue.first() {
             let Some(task) = queue.next_task(now) else {
-                later = throttled_until(queue, now);
+                later = queue.throttled_until(now);
                 break;
             };
             queue.unpark(now, poller);
@@ -436,15 +455,32 @@ impl Core {
     }
 }
 
+/// A queue, made with what was set for it when it is first heard of.
+fn queue<'q>(
+    queues: &'q mut HashMap<QueueKey, Queue>,
+    settings: &HashMap<QueueKey, Settings>,
+    now: i64,
+    key: &QueueKey,
+) -> &'q mut Queue {
+    queues.entry(key.clone()).or_insert_with(|| {
+        let mut queue = Queue::default();
+        if let Some(settings) = settings.get(key) {
+            queue.rates.configure(now, settings.clone());
+        }
+        queue
+    })
+}
+
 /// The parked poller that an offered task goes to. Tasks that wait already come first; and a dispatch rate is one for
 /// the whole queue, so only its home hands out where there is one.
-fn taker(queue: &mut Queue, now: i64, place: Place) -> Option<PollerId> {
+fn taker(queue: &mut Queue, now: i64, place: Place, task: &Task) -> Option<PollerId> {
     let poller = match place {
         Place::Home => queue.first()?,
-        Place::Elsewhere if queue.bucket.is_some() => return None,
+        Place::Elsewhere if queue.rates.is_limited() => return None,
         Place::Elsewhere => queue.first_local()?,
     };
-    (queue.buffer.is_empty() && queue.dispatch_allowed(now)).then_some(poller)
+    let may_go = queue.rates.allows(now) && queue.rates.allows_task(now, task);
+    (queue.buffer.is_empty() && may_go).then_some(poller)
 }
 
 fn unpolled(queue: &Queue, now: i64, settled: bool) -> bool {
@@ -452,11 +488,6 @@ fn unpolled(queue: &Queue, now: i64, settled: bool) -> bool {
         Some(last) => settled && last + span::STICKY_WINDOW <= now,
         None => settled || queue.shut,
     }
-}
-
-fn throttled_until(queue: &Queue, now: i64) -> Option<i64> {
-    let bucket = queue.bucket.as_ref().filter(|_| !queue.buffer.is_empty())?;
-    bucket.next(now)
 }
 
 fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {

@@ -1,17 +1,17 @@
 //! What DescribeTaskQueue tells: who polls, how much waits, how fast it moves; merged over the nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use proto::everstep::peer::v1 as peer;
-use proto::everstep::peer::v1::describe_queue_response::Poller;
+use proto::everstep::peer::v1::describe_queue_response::{Level as WireLevel, Poller};
 use proto::temporal::api::common::v1::WorkerVersionCapabilities;
 use proto::temporal::api::deployment::v1::WorkerDeploymentOptions;
 use statemachine::QueueKey;
 use tokio::time::timeout;
 
 use super::service::{Matching, CALL_TIMEOUT};
-use super::topology::{Call, ReadyBacklog, Reply};
+use super::topology::{Call, Level, ReadyBacklog, Reply};
 use super::wire;
 
 /// A worker that polled within the last five minutes.
@@ -30,12 +30,39 @@ pub struct QueueInfo {
     /// By identity.
     pub pollers: Vec<PollerInfo>,
     pub last_poll: Option<i64>,
+    /// By priority.
+    pub levels: BTreeMap<i32, QueueLevel>,
+}
+
+/// The tasks of one priority.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct QueueLevel {
+    /// Ready and not handed out.
     pub backlog: i64,
-    /// Ready time of the task that waits longest.
-    pub oldest: Option<i64>,
+    /// Ready time of the one that waits longest, 0 without one.
+    pub oldest: i64,
     /// Per second, over the last thirty.
     pub add_rate: f32,
     pub dispatch_rate: f32,
+}
+
+impl QueueLevel {
+    fn add(&mut self, other: &Self) {
+        self.backlog += other.backlog;
+        let known = [self.oldest, other.oldest].into_iter().filter(|&time| time > 0);
+        self.oldest = known.min().unwrap_or_default();
+        self.add_rate += other.add_rate;
+        self.dispatch_rate += other.dispatch_rate;
+    }
+}
+
+impl QueueInfo {
+    /// Over all priorities.
+    pub fn total(&self) -> QueueLevel {
+        let mut total = QueueLevel::default();
+        self.levels.values().for_each(|level| total.add(level));
+        total
+    }
 }
 
 impl Matching {
@@ -75,10 +102,11 @@ impl Matching {
             last_poll: known.last_poll.unwrap_or_default(),
             buffered: known.buffered as i64,
             oldest_buffered: known.oldest.unwrap_or_default(),
-            ready: ready.tasks,
-            oldest_ready: ready.oldest,
-            add_rate: known.add_rate,
-            dispatch_rate: known.dispatch_rate,
+            ready: ready.total().tasks,
+            oldest_ready: ready.total().oldest,
+            add_rate: known.added.values().sum(),
+            dispatch_rate: known.dispatched.values().sum(),
+            levels: levels(&ready, &known.added, &known.dispatched),
         }
     }
 }
@@ -90,19 +118,26 @@ pub(super) enum Detail {
     Polls,
 }
 
+fn levels(ready: &ReadyBacklog, added: &BTreeMap<i32, f32>, dispatched: &BTreeMap<i32, f32>) -> Vec<WireLevel> {
+    let priorities: BTreeSet<i32> = ready.levels.keys().chain(added.keys()).chain(dispatched.keys()).copied().collect();
+    let level = |priority: i32| {
+        let Level { tasks, oldest } = ready.levels.get(&priority).copied().unwrap_or_default();
+        let rate = |rates: &BTreeMap<i32, f32>| rates.get(&priority).copied().unwrap_or_default();
+        WireLevel { priority, tasks, oldest, add_rate: rate(added), dispatch_rate: rate(dispatched) }
+    };
+    priorities.into_iter().map(level).collect()
+}
+
 fn merge(all: Vec<peer::DescribeQueueResponse>) -> QueueInfo {
     let mut pollers: BTreeMap<String, Poller> = BTreeMap::new();
     let mut info = QueueInfo::default();
-    let (mut buffered, mut ready) = (0, 0);
     for one in all {
-        buffered += one.buffered;
-        ready += one.ready;
-        info.add_rate += one.add_rate;
-        info.dispatch_rate += one.dispatch_rate;
         info.last_poll = info.last_poll.max(Some(one.last_poll).filter(|&time| time > 0));
-        for oldest in [one.oldest_buffered, one.oldest_ready] {
-            if oldest > 0 {
-                info.oldest = Some(info.oldest.map_or(oldest, |before| before.min(oldest)));
+        for WireLevel { priority, tasks: backlog, oldest, add_rate, dispatch_rate } in one.levels {
+            // Queries have no priority and are no tasks to count.
+            if priority > 0 {
+                let level = QueueLevel { backlog, oldest, add_rate, dispatch_rate };
+                info.levels.entry(priority).or_default().add(&level);
             }
         }
         for poller in one.pollers {
@@ -112,8 +147,6 @@ fn merge(all: Vec<peer::DescribeQueueResponse>) -> QueueInfo {
             }
         }
     }
-    // What is buffered is ready too; the tables are asked a moment later and may lack what was just handed out.
-    info.backlog = buffered.max(ready);
     info.pollers = pollers
         .into_values()
         .map(|poller| PollerInfo {

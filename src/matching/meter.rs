@@ -1,5 +1,7 @@
 //! Rates: how fast a queue moves, and how fast it may.
 
+use std::collections::BTreeMap;
+
 use super::types::span;
 
 const SECONDS: usize = 30;
@@ -40,6 +42,24 @@ impl Meter {
 
     fn slot(second: i64) -> usize {
         second.rem_euclid(SECONDS as i64) as usize
+    }
+}
+
+/// Rates by priority.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Meters(BTreeMap<i32, Meter>);
+
+impl Meters {
+    pub(super) fn count(&mut self, now: i64, priority: i32) {
+        self.0.entry(priority).or_default().count(now);
+    }
+
+    pub(super) fn rate(&self, now: i64) -> f32 {
+        self.0.values().map(|meter| meter.rate(now)).sum()
+    }
+
+    pub(super) fn rates(&self, now: i64) -> BTreeMap<i32, f32> {
+        self.0.iter().map(|(&priority, meter)| (priority, meter.rate(now))).collect()
     }
 }
 

@@ -9,7 +9,7 @@
 //!               home of the queue: Core: bounded buffer, priority ► fairness ► ready time
 //! ```
 //!
-//! [`core`] and what it is made of (`queue`, `buffer`, `meter`, `recent`, `sightings`, `words`) are synchronous and see no clock
+//! [`core`] and what it is made of (`queue`, `buffer`, `rates`, `meter`, `recent`, `sightings`, `words`) are synchronous and see no clock
 //! but the times given to them. [`Matching`] is the shell around it: waiting, peers, deadlines.
 
 mod buffer;
@@ -21,6 +21,7 @@ mod offers;
 mod peer;
 mod query;
 mod queue;
+mod rates;
 mod recent;
 mod service;
 mod sightings;
@@ -30,10 +31,12 @@ mod topology;
 mod types;
 mod wire;
 mod words;
+mod workers;
 
-pub use describe::{PollerInfo, QueueInfo};
+pub use describe::{PollerInfo, QueueInfo, QueueLevel};
 pub use peer::{send, PeerService, MESSAGE_MOST};
 pub use query::{QueryAnswer, QueryError, QueryRequest};
 pub use service::{Handed, Matching, PollResult};
-pub use topology::{Call, ReadyBacklog, Reply, TaskSource, Topology};
+pub use topology::{Call, Level, ReadyBacklog, Reply, TaskSource, Topology};
 pub use types::{Exhausted, Limits, PollRequest, Reservation, Started, Task, TaskKey, TaskKind};
+pub use workers::WorkerPage;

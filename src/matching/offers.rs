@@ -48,8 +48,9 @@ impl Matching {
         });
         self.report_unpolled(unpolled);
         for task in away {
+            // One with a fairness key may find room where another key has much.
             let refused = self.shared.full.limit(&task.queue).is_some_and(|priority| task.priority >= priority);
-            if refused && reason == Reason::Ready {
+            if refused && task.fairness_key.is_empty() && reason == Reason::Ready {
                 continue;
             }
             if let Some(home) = self.shared.topology.home(&task.queue).filter(|&home| home != this) {

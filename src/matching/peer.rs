@@ -35,6 +35,7 @@ pub async fn send(peer: Peer, call: Call) -> Result<Reply, Status> {
         Call::DescribeQueue(request) => {
             Reply::DescribeQueue(Box::new(client.describe_queue(request).await?.into_inner()))
         }
+        Call::FindWorkers(request) => Reply::FindWorkers(client.find_workers(request).await?.into_inner()),
     })
 }
 
@@ -106,6 +107,13 @@ impl MatchingRpc for PeerService {
         let detail = if request.polls_only { Detail::Polls } else { Detail::All };
         let queue = wire::queue_from(request.queue)?;
         Ok(Response::new(self.matching.describe_here(&queue, detail).await))
+    }
+
+    async fn find_workers(
+        &self,
+        request: Request<peer::FindWorkersRequest>,
+    ) -> Result<Response<peer::FindWorkersResponse>, Status> {
+        Ok(Response::new(self.matching.find_workers_here(request.get_ref())))
     }
 }
 

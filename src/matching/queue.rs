@@ -3,23 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::buffer::Buffer;
-use super::meter::{Bucket, Meter};
+use super::meter::{Bucket, Meters};
+use super::rates::Rates;
 use super::recent::Recent;
 use super::sightings::Sightings;
-use super::types::{span, Task, TaskKey};
+use super::types::{span, Task};
 use super::words::{Origin, PollerId};
 
 /// Least time between two pulls from the same node, ns.
 const PULL_PAUSE: i64 = span::SECOND / 50;
+/// A task that waits for longer could use another poller, ns.
+const LATE: i64 = span::SECOND / 5;
+/// Pieces of advice a second.
+const ADVICE_RATE: f64 = 10.0;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) buffer: Buffer,
     pub(super) recent: Recent,
     pub(super) sightings: Sightings,
-    pub(super) added: Meter,
-    pub(super) dispatched: Meter,
-    pub(super) bucket: Option<Bucket>,
+    pub(super) added: Meters,
+    pub(super) dispatched: Meters,
+    pub(super) rates: Rates,
+    /// Advice to add pollers, which is not given too often.
+    advice: Option<Bucket>,
     /// Pollers that wait, in the order in which they came; those of this node are served first.
     local: BTreeSet<PollerId>,
     remote: BTreeSet<PollerId>,
@@ -50,14 +57,6 @@ impl Queue {
     pub(super) fn forget_polls(&mut self) {
         self.last_poll = None;
         self.shut = true;
-    }
-
-    /// Sets the dispatch rate that a poller brought; the latest counts.
-    pub(super) fn set_rate(&mut self, now: i64, per_second: f64) {
-        match &mut self.bucket {
-            Some(bucket) => bucket.set_rate(now, per_second),
-            None => self.bucket = Some(Bucket::new(now, per_second)),
-        }
     }
 
     pub(super) fn park(&mut self, origin: Origin, poller: PollerId) {
@@ -97,28 +96,47 @@ impl Queue {
         self.last_poll
     }
 
-    pub(super) fn dispatch_allowed(&mut self, now: i64) -> bool {
-        self.bucket.as_mut().is_none_or(|bucket| bucket.ready(now))
-    }
-
     /// A task is about to go to a poller.
-    pub(super) fn hand_out(&mut self, now: i64, key: TaskKey) {
-        if let Some(bucket) = &mut self.bucket {
-            bucket.take();
-        }
-        self.dispatched.count(now);
-        self.recent.insert(now, key);
+    pub(super) fn hand_out(&mut self, now: i64, task: &Task) {
+        self.rates.take(now, task);
+        self.dispatched.count(now, task.priority);
+        self.recent.insert(now, task.key());
         self.last_use = now;
     }
 
     /// The next task that may go out now.
     pub(super) fn next_task(&mut self, now: i64) -> Option<Task> {
-        if self.buffer.is_empty() || !self.dispatch_allowed(now) {
+        if self.buffer.is_empty() || !self.rates.allows(now) {
             return None;
         }
-        let task = self.buffer.pop()?;
-        self.hand_out(now, task.key());
+        let rates = &mut self.rates;
+        let mut task = self.buffer.pop(&mut |task| rates.allows_task(now, task))?;
+        self.hand_out(now, &task);
+        task.more_pollers = self.wants_pollers(now, &task);
         Some(task)
+    }
+
+    /// Whether more pollers would help: tasks have to wait, or more come than go (Temporal: matching.pollerScaling*).
+    fn wants_pollers(&mut self, now: i64, task: &Task) -> bool {
+        let late = |ready_time: i64| ready_time + LATE < now;
+        let behind = late(task.ready_time) || self.buffer.oldest().is_some_and(late);
+        if !behind && self.added.rate(now) <= self.dispatched.rate(now) * 1.2 {
+            return false;
+        }
+        let advice = self.advice.get_or_insert_with(|| Bucket::new(now, ADVICE_RATE));
+        let given = advice.ready(now);
+        if given {
+            advice.take();
+        }
+        given
+    }
+
+    /// When a buffered task may go out that may not now.
+    pub(super) fn throttled_until(&self, now: i64) -> Option<i64> {
+        if self.buffer.is_empty() || !self.rates.is_limited() {
+            return None;
+        }
+        self.rates.next(now, self.buffer.fairness_keys())
     }
 
     pub(super) fn has_more_at(&mut self, node: u64) {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use proto::everstep::peer::v1 as peer;
+use proto::temporal::api::taskqueue::v1::TaskQueueConfig;
 use statemachine::QueueKey;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, Notify};
@@ -19,6 +20,7 @@ use super::query::Queries;
 use super::topology::{Call, TaskSource, Topology};
 use super::types::{Exhausted, Limits, PollRequest, Reservation, Started, Task};
 use super::words::{Delivery, Origin, Output, Place, Poll, Polled, PollerId, Reason};
+use super::workers::Workers;
 
 /// A poll that is reserved at its deadline waits so much longer for the proposal's answer.
 const RESERVED_GRACE: Duration = Duration::from_secs(5);
@@ -39,6 +41,7 @@ pub(super) struct Shared {
     pub(super) outboxes: Outboxes,
     pub(super) full: FullQueues,
     pub(super) queries: Queries,
+    pub(super) workers: Workers,
     clock: Clock,
     /// Steps of the core are also taken on apply threads.
     runtime: Handle,
@@ -97,6 +100,7 @@ impl Matching {
             outboxes: Outboxes::new(limits.offers_per_peer),
             full: FullQueues::default(),
             queries: Queries::new(limits.queries, clock.now() as u64),
+            workers: Workers::default(),
             clock,
             runtime: Handle::current(),
             changed: Notify::new(),
@@ -125,6 +129,15 @@ impl Matching {
     /// Ends the loops, and the polls with them.
     pub fn stop(&self) {
         self.shared.stopped.cancel();
+    }
+
+    /// What was set for queues.
+    pub fn configure(&self, settings: Vec<(QueueKey, TaskQueueConfig)>) {
+        self.with_inner(|inner, now| {
+            for (queue, config) in settings {
+                inner.core.configure(now, queue, config.into());
+            }
+        });
     }
 
     // ---- pollers ----

@@ -1,5 +1,7 @@
 //! What matching needs of the cluster and of the shards' tables; `cluster` and `effects` stand behind it.
 
+use std::collections::BTreeMap;
+
 use futures::future::BoxFuture;
 use proto::everstep::peer::v1 as peer;
 use statemachine::QueueKey;
@@ -39,11 +41,32 @@ pub trait TaskSource: Send + Sync + 'static {
     fn backlog(&self, queue: &QueueKey) -> BoxFuture<'static, ReadyBacklog>;
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How much waits, by priority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadyBacklog {
+    pub levels: BTreeMap<i32, Level>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Level {
     pub tasks: i64,
     /// Ready time of the oldest, 0 without one.
     pub oldest: i64,
+}
+
+impl ReadyBacklog {
+    pub fn add(&mut self, priority: i32, tasks: i64, oldest: i64) {
+        let level = self.levels.entry(priority).or_default();
+        level.tasks += tasks;
+        let known = [level.oldest, oldest].into_iter().filter(|&time| time > 0);
+        level.oldest = known.min().unwrap_or_default();
+    }
+
+    pub fn total(&self) -> Level {
+        let mut all = Self::default();
+        self.levels.values().for_each(|level| all.add(0, level.tasks, level.oldest));
+        all.levels.get(&0).copied().unwrap_or_default()
+    }
 }
 
 /// A request between the matching of two nodes.
@@ -56,6 +79,7 @@ pub enum Call {
     CompleteQuery(Box<peer::CompleteQueryRequest>),
     EndWorkerPolls(peer::EndWorkerPollsRequest),
     DescribeQueue(peer::DescribeQueueRequest),
+    FindWorkers(peer::FindWorkersRequest),
 }
 
 /// The answer to the [`Call`] of the same name.
@@ -68,4 +92,5 @@ pub enum Reply {
     CompleteQuery(peer::CompleteQueryResponse),
     EndWorkerPolls(peer::EndWorkerPollsResponse),
     DescribeQueue(Box<peer::DescribeQueueResponse>),
+    FindWorkers(peer::FindWorkersResponse),
 }

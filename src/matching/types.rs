@@ -21,6 +21,8 @@ pub struct Task {
     pub ready_time: i64,
     /// It waits in a worker's sticky queue and may fall back to its normal one.
     pub sticky: bool,
+    /// Its queue could do with another poller.
+    pub more_pollers: bool,
     pub kind: TaskKind,
 }
 
@@ -40,7 +42,17 @@ impl Task {
         };
         let priority = if task.priority > 0 { task.priority } else { DEFAULT_PRIORITY };
         let ready_time = task.ready_time;
-        Self { queue, task, priority, fairness_key: String::new(), fairness_weight: 1.0, ready_time, sticky, kind }
+        Self {
+            queue,
+            task,
+            priority,
+            fairness_key: String::new(),
+            fairness_weight: 1.0,
+            ready_time,
+            sticky,
+            more_pollers: false,
+            kind,
+        }
     }
 
     /// Shares a priority level with other keys in proportion to the weights.
@@ -59,6 +71,7 @@ impl Task {
             fairness_weight: 1.0,
             ready_time: now,
             sticky: query.sticky,
+            more_pollers: false,
             kind: TaskKind::Query(Box::new(query)),
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn task(task: &Task, reason: Reason) -> peer::MatchingTask {
         fairness_weight: task.fairness_weight,
         ready_time: task.ready_time,
         sticky: task.sticky,
+        more_pollers: task.more_pollers,
         query,
         returned: reason == Reason::Returned,
     }
@@ -55,6 +56,7 @@ pub(super) fn task_from(wire: peer::MatchingTask) -> Result<(Task, Reason), toni
         fairness_weight: wire.fairness_weight,
         ready_time: wire.ready_time,
         sticky: wire.sticky,
+        more_pollers: wire.more_pollers,
         kind,
     };
     Ok((task, if wire.returned { Reason::Returned } else { Reason::Ready }))

@@ -1,5 +1,7 @@
 //! What goes into the core and what comes out of it.
 
+use std::collections::BTreeMap;
+
 use statemachine::{op, QueueKey};
 
 use super::sightings::Sighting;
@@ -81,6 +83,7 @@ pub(super) struct Described {
     pub(super) last_poll: Option<i64>,
     pub(super) buffered: usize,
     pub(super) oldest: Option<i64>,
-    pub(super) add_rate: f32,
-    pub(super) dispatch_rate: f32,
+    /// Per second, by priority.
+    pub(super) added: BTreeMap<i32, f32>,
+    pub(super) dispatched: BTreeMap<i32, f32>,
 }

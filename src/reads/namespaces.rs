@@ -70,6 +70,7 @@ fn capabilities() -> Capabilities {
         sync_update: true,
         async_update: true,
         workflow_pause: true,
+        poller_autoscaling: true,
         worker_poll_complete_on_shutdown: true,
         ..Default::default()
     }

@@ -2,6 +2,7 @@
 
 use crate::op::{answer, op::Kind, Answer, Proposal};
 use crate::reject::{code, Decided, Stop};
+use crate::system::calls::once;
 use crate::{activity, deadline, outbox, system, tables, update, workflow};
 use crate::{Context, Effect, Fault, Reject, Txn};
 
@@ -47,11 +48,13 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
     match kind {
         Kind::InitCluster(op) => system::cluster::init(ctx, op),
         Kind::PutNode(op) => system::cluster::put_node(ctx, op),
-        Kind::RegisterNamespace(op) => system::namespace::register(ctx, op),
-        Kind::UpdateNamespace(op) => system::namespace::update(ctx, op),
-        Kind::DeprecateNamespace(op) => system::namespace::deprecate(ctx, op),
-        Kind::DeleteNamespace(op) => system::namespace::delete(ctx, op),
-        Kind::ChangeSearchAttributes(op) => system::namespace::change_search_attributes(ctx, op),
+        Kind::RegisterNamespace(op) => once(ctx, |ctx| system::namespace::register(ctx, op)),
+        Kind::UpdateNamespace(op) => once(ctx, |ctx| system::namespace::update(ctx, op)),
+        Kind::DeprecateNamespace(op) => once(ctx, |ctx| system::namespace::deprecate(ctx, op)),
+        Kind::DeleteNamespace(op) => once(ctx, |ctx| system::namespace::delete(ctx, op)),
+        Kind::ChangeSearchAttributes(op) => once(ctx, |ctx| system::namespace::change_search_attributes(ctx, op)),
+        Kind::UpdateQueueConfig(op) => once(ctx, |ctx| system::queue_config::update(ctx, op)),
+        Kind::EndSweep(op) => system::sweep::end(ctx, op),
         Kind::StartWorkflow(op) => workflow::start::decide(ctx, op),
         Kind::SignalWorkflow(op) => workflow::signal::decide(ctx, op),
         Kind::SignalWithStart(op) => workflow::signal_with_start::decide(ctx, op),
@@ -80,6 +83,7 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         Kind::UpdateWorkflowOptions(op) => workflow::options::decide(ctx, op),
         Kind::Tick(op) => deadline::tick(ctx, op),
         Kind::ChangeRetention(op) => workflow::retention::change(ctx, op),
+        Kind::DropNamespace(op) => workflow::delete::drop_namespace(ctx, op),
         Kind::Deliver(op) => outbox::deliver(ctx, op),
         Kind::AckOutbox(op) => Ok(outbox::ack(ctx, op)),
         Kind::StartChild(_)

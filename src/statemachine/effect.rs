@@ -1,5 +1,8 @@
 //! Hints to the leader after commit. Each can be lost: recovery finds the same facts in the tables.
 
+use proto::temporal::api::common::v1::Priority;
+use proto::temporal::api::enums::v1::{TimeoutType, WorkflowExecutionStatus};
+
 use crate::op::{ReservationAnswer, TaskRef};
 
 /// The kind of task a queue holds; numbers are those of Temporal's `TaskQueueType`.
@@ -31,13 +34,19 @@ pub struct QueueKey {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// A task waits in the ready table; `sticky` tasks have a normal queue to fall back to.
-    TaskReady { queue: QueueKey, task: TaskRef, sticky: bool },
+    TaskReady { queue: QueueKey, task: Box<TaskRef>, sticky: bool, priority: Option<Priority> },
     /// A task was started for a poller that came with the proposal.
     TaskStarted(Box<ReservationAnswer>),
     /// A deadline row was written; the leader should propose a Tick when it is due.
     DeadlineSet { due: i64 },
     /// A run got events or closed: wake whoever waits for its history.
     RunChanged { namespace_id: String, workflow_id: String, run_id: String, next_event_id: i64, closed: bool },
+    /// A run closed. For counters only, like the next one.
+    RunEnded { namespace: String, status: WorkflowExecutionStatus },
+    /// An attempt of an activity timed out.
+    ActivityTimedOut { namespace: String, kind: TimeoutType },
+    /// The settings of a task queue changed.
+    QueueConfigChanged { queue: QueueKey },
     /// A namespace was registered or changed.
     NamespaceChanged { id: String, name: String },
     /// The node list, the slot map or the cluster record changed.

@@ -55,12 +55,26 @@ pub const ALL: &[Metric] = &[
     counter("poll_success", "Polls that got a task."),
     counter("poll_timeouts", "Polls that ended empty."),
     seconds("poll_latency", "From a poll's arrival to its end."),
+    // Of the shards this node leads, tags: namespace, taskqueue, task_type; a queue's backlog is the sum over the nodes.
+    gauge("approximate_backlog_count", Unit::Count, "Tasks that wait for a worker."),
+    gauge("approximate_backlog_age_seconds", Unit::Seconds, "For how long the first of them has waited."),
     counter("everstep_matching_started_for_nobody", "Tasks started for a poll that had gone; they went back."),
     // Outcomes that clients and workers report, tags: operation, namespace.
     counter("activity_success", "Activities completed."),
     counter("activity_task_fail", "Attempts of activities that failed."),
     counter("activity_cancel", "Activities cancelled."),
-    counter("workflow_terminate", "Runs terminated by request."),
+    // What ended, counted by the leader of its shard, tags: operation, namespace.
+    counter("workflow_success", "Runs completed."),
+    counter("workflow_failed", "Runs failed."),
+    counter("workflow_cancel", "Runs cancelled."),
+    counter("workflow_terminate", "Runs terminated, by request or by the server."),
+    counter("workflow_timeout", "Runs timed out."),
+    counter("workflow_continued_as_new", "Runs continued as new."),
+    counter("activity_task_timeout", "Attempts of activities that timed out."),
+    counter("start_to_close_timeout", "Those that took too long."),
+    counter("schedule_to_start_timeout", "Those that no worker took in time."),
+    counter("schedule_to_close_timeout", "Those whose activity took too long."),
+    counter("heartbeat_timeout", "Those whose worker fell silent."),
     // Raft and storage.
     gauge("everstep_raft_leaders", Unit::Count, "Shards this node leads."),
     counter("everstep_raft_elections_total", "Terms this node saw begin, over all shards."),

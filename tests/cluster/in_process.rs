@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn configs(directory: &Path) -> Vec<Config> {
+pub(crate) fn configs(directory: &Path) -> Vec<Config> {
     let held: Vec<_> = free_ports().take(3).collect();
     let addresses = held.iter().map(|listener| listener.local_addr().expect("it is bound"));
     let peers: Vec<Peer> = addresses.zip(1..).map(|(address, id)| Peer { id, address: address.to_string() }).collect();
@@ -45,11 +45,11 @@ fn free_ports() -> impl Iterator<Item = TcpListener> {
     (first..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
 }
 
-fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
-fn start(namespace: &state::Namespace, workflow_id: &str) -> Op {
+pub(crate) fn start(namespace: &state::Namespace, workflow_id: &str) -> Op {
     let request = StartWorkflowExecutionRequest {
         namespace: "default".into(),
         workflow_id: workflow_id.into(),

@@ -12,6 +12,7 @@ mod calls;
 mod dev;
 mod in_process;
 mod load;
+mod sweeps;
 mod verify;
 mod worker;
 

@@ -19,6 +19,7 @@ mod signal;
 mod start;
 mod system;
 mod task_queue;
+mod task_queue_config;
 mod update;
 mod visibility;
 mod worker;
@@ -26,6 +27,7 @@ mod workflow_options;
 
 use std::sync::Arc;
 
+use prost::Message;
 use proto::temporal::api::workflowservice::v1 as service;
 use tonic::{Request, Response, Status};
 
@@ -42,6 +44,18 @@ impl WorkflowService {
     }
 }
 
+/// Smaller answers go as they are, even to a client that takes gzip: they fit into one packet.
+const COMPRESSED_BYTES_MIN: usize = 1400;
+
+fn answer<M: Message>(message: M) -> Response<M> {
+    let small = message.encoded_len() < COMPRESSED_BYTES_MIN;
+    let mut response = Response::new(message);
+    if small {
+        response.disable_compression();
+    }
+    response
+}
+
 /// Gives each RPC to its handler; nothing else happens here.
 macro_rules! serve {
     ($($rpc:ident($request:ident) -> $response:ident = $handler:path;)*) => {
@@ -51,7 +65,7 @@ macro_rules! serve {
                 &self,
                 request: Request<service::$request>,
             ) -> Result<Response<service::$response>, Status> {
-                Ok(Response::new($handler(&self.frontend, Call::new(request)).await?))
+                Ok(answer($handler(&self.frontend, Call::new(request)).await?))
             })*
         }
     };
@@ -142,6 +156,8 @@ serve! {
     get_search_attributes(GetSearchAttributesRequest) -> GetSearchAttributesResponse = system::search_attributes;
 
     describe_task_queue(DescribeTaskQueueRequest) -> DescribeTaskQueueResponse = task_queue::describe;
+    update_task_queue_config(UpdateTaskQueueConfigRequest)
+        -> UpdateTaskQueueConfigResponse = task_queue_config::update;
     list_task_queue_partitions(ListTaskQueuePartitionsRequest)
         -> ListTaskQueuePartitionsResponse = task_queue::list_partitions;
 

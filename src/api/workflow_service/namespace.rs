@@ -87,6 +87,8 @@ fn described(config: &Config, namespace: &state::Namespace) -> DescribeNamespace
         sync_update: true,
         async_update: true,
         worker_heartbeats: config.features.worker_heartbeats,
+        poller_autoscaling: true,
+        workflow_pause: true,
         worker_poll_complete_on_shutdown: config.features.end_polls_on_shutdown,
         ..Default::default()
     });

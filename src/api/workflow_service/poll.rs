@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use proto::temporal::api::enums::v1::TaskQueueKind;
-use proto::temporal::api::taskqueue::v1::TaskQueue;
+use proto::temporal::api::taskqueue::v1::{PollerScalingDecision, TaskQueue};
 use proto::temporal::api::workflowservice::v1::{
     PollActivityTaskQueueRequest, PollActivityTaskQueueResponse, PollWorkflowTaskQueueRequest,
     PollWorkflowTaskQueueResponse,
@@ -32,6 +32,8 @@ const TIME_MIN: Duration = Duration::from_secs(2);
 const TIME_BUFFER: Duration = Duration::from_secs(1);
 /// Between the polls of one worker at a node that is about to leave.
 const DRAINING_PAUSE: Duration = Duration::from_millis(200);
+/// A poll that waited so long was one too many (Temporal: matching.pollerScalingWaitTime).
+const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// For starting a task that came at the very end.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,7 @@ pub async fn workflow_task_queue(
     let begun = Instant::now();
     let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::WorkflowTasks)?;
     loop {
+        let mut more_pollers = false;
         let answered = match frontend.matching.poll(request.clone()).await? {
             PollResult::Empty => {
                 polled(name_of(&namespace), TaskType::Workflow, Poll::Empty, begun.elapsed());
@@ -66,10 +69,14 @@ pub async fn workflow_task_queue(
                 Some(task) => applied_here(frontend, task, started.queries, started.shard).map(Some),
                 None => Ok(None),
             },
-            PollResult::Task(handed) => workflow_task(frontend, handed, &request.poller, times.start).await,
+            PollResult::Task(handed) => {
+                more_pollers = handed.more_pollers;
+                workflow_task(frontend, handed, &request.poller, times.start).await
+            }
         };
         match settle(answered, times.poll).await? {
-            Some(response) => {
+            Some(mut response) => {
+                response.poller_scaling_decision = scaling(begun.elapsed(), more_pollers);
                 polled(name_of(&namespace), TaskType::Workflow, Poll::Task, begun.elapsed());
                 return Ok(response);
             }
@@ -101,6 +108,7 @@ pub async fn activity_task_queue(
     let begun = Instant::now();
     let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::ActivityTasks)?;
     loop {
+        let mut more_pollers = false;
         let answered = match frontend.matching.poll(request.clone()).await? {
             PollResult::Empty => {
                 polled(name_of(&namespace), TaskType::Activity, Poll::Empty, begun.elapsed());
@@ -110,16 +118,30 @@ pub async fn activity_task_queue(
                 Some(started) => assemble::activity_task(frontend, started).map(Some),
                 None => Ok(None),
             },
-            PollResult::Task(handed) => activity_task(frontend, handed, &request.poller, times.start).await,
+            PollResult::Task(handed) => {
+                more_pollers = handed.more_pollers;
+                activity_task(frontend, handed, &request.poller, times.start).await
+            }
         };
         match settle(answered, times.poll).await? {
-            Some(response) => {
+            Some(mut response) => {
+                response.poller_scaling_decision = scaling(begun.elapsed(), more_pollers);
                 polled(name_of(&namespace), TaskType::Activity, Poll::Task, begun.elapsed());
                 return Ok(response);
             }
             None => continue,
         }
     }
+}
+
+/// Advice on the number of polls: fewer if one waited long for its task, more if tasks wait (matching says so).
+fn scaling(waited: Duration, more_pollers: bool) -> Option<PollerScalingDecision> {
+    let delta = match (waited >= IDLE_WAIT, more_pollers) {
+        (true, _) => -1,
+        (false, true) => 1,
+        (false, false) => return None,
+    };
+    Some(PollerScalingDecision { poll_request_delta_suggestion: delta })
 }
 
 /// Nothing came. While this node drains, polls end at once: workers that come back over the same connection wait a

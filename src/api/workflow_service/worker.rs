@@ -6,7 +6,6 @@ use proto::temporal::api::workflowservice::v1::{
     DescribeWorkerRequest, DescribeWorkerResponse, ListWorkersRequest, ListWorkersResponse,
     RecordWorkerHeartbeatRequest, RecordWorkerHeartbeatResponse, ShutdownWorkerRequest, ShutdownWorkerResponse,
 };
-use statemachine::reject::code;
 use statemachine::Reject;
 
 use crate::api::call::Call;
@@ -14,6 +13,7 @@ use crate::api::errors::ApiError;
 use crate::api::frontend::Frontend;
 use crate::api::token::{bad_page_token, Kind, ListPage};
 use crate::api::validate;
+use crate::reads::query::WorkerQuery;
 
 const LIST_PAGE_MAX: usize = 1000;
 
@@ -24,7 +24,7 @@ pub async fn shutdown(
 ) -> Result<ShutdownWorkerResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
     let ShutdownWorkerRequest { sticky_task_queue, worker_instance_key, worker_heartbeat, .. } = call.message;
-    frontend.workers.record(&namespace.id, worker_heartbeat.into_iter().collect());
+    frontend.matching.record_workers(&namespace.id, worker_heartbeat.into_iter().collect());
     let ended = if frontend.config.features.end_polls_on_shutdown { worker_instance_key.as_str() } else { "" };
     frontend.matching.shutdown_worker(&namespace.id, &sticky_task_queue, ended).await;
     Ok(ShutdownWorkerResponse {})
@@ -40,7 +40,7 @@ pub async fn record_heartbeat(
         for heartbeat in &heartbeats {
             validate::length("WorkerInstanceKey", &heartbeat.worker_instance_key)?;
         }
-        frontend.workers.record(&namespace.id, heartbeats);
+        frontend.matching.record_workers(&namespace.id, heartbeats);
     }
     Ok(RecordWorkerHeartbeatResponse {})
 }
@@ -51,7 +51,7 @@ pub async fn describe(
 ) -> Result<DescribeWorkerResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
     let key = &call.message.worker_instance_key;
-    let found = frontend.workers.find(&namespace.id, key);
+    let found = frontend.matching.worker(&namespace.id, key).await;
     let found = found.ok_or_else(|| Reject::not_found(format!("Worker {key} not found")))?;
     Ok(DescribeWorkerResponse { worker_info: Some(WorkerInfo { worker_heartbeat: Some(found) }) })
 }
@@ -59,23 +59,30 @@ pub async fn describe(
 pub async fn list(frontend: &Frontend, call: Call<ListWorkersRequest>) -> Result<ListWorkersResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
     let ListWorkersRequest { page_size, next_page_token, query, .. } = call.message;
-    if !query.trim().is_empty() {
-        return Err(Reject::new(code::UNIMPLEMENTED, "ListWorkers takes no query in this server yet").into());
-    }
+    let query = WorkerQuery::parse(&query)?;
     let tokens = frontend.tokens()?;
     let after = match next_page_token.is_empty() {
         true => ListPage::default(),
         false => tokens.open(Kind::ListPage, &namespace.id, &next_page_token).map_err(bad_page_token)?,
     };
-    let after = String::from_utf8_lossy(&after.after);
     let size = usize::try_from(page_size).ok().filter(|size| *size > 0).unwrap_or(LIST_PAGE_MAX).min(LIST_PAGE_MAX);
-    let found = frontend.workers.page(&namespace.id, &after, size);
-    let next_page_token = match found.last() {
-        Some(last) if found.len() == size => {
-            let after = Bytes::copy_from_slice(last.worker_instance_key.as_bytes());
-            tokens.seal(Kind::ListPage, &namespace.id, &ListPage { after })
+    let mut after = Some(String::from_utf8_lossy(&after.after).into_owned());
+    let mut found = Vec::new();
+    while let Some(from) = after.take().filter(|_| found.len() < size) {
+        let page = frontend.matching.workers(&namespace.id, &from).await;
+        let mut matching = page.workers.into_iter().filter(|worker| query.matches(worker)).peekable();
+        found.extend(matching.by_ref().take(size - found.len()));
+        after = match matching.peek() {
+            Some(_) => found.last().map(|last: &WorkerHeartbeat| last.worker_instance_key.clone()),
+            None => page.after,
+        };
+        if matching.peek().is_some() {
+            break;
         }
-        _ => Bytes::new(),
+    }
+    let next_page_token = match after {
+        Some(after) => tokens.seal(Kind::ListPage, &namespace.id, &ListPage { after: after.into() }),
+        None => Bytes::new(),
     };
     let workers = found.iter().map(in_short).collect();
     #[expect(deprecated, reason = "older clients read the long form")]

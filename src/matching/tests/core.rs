@@ -1,5 +1,6 @@
 //! The synchronous core, step by step.
 
+use proto::temporal::api::taskqueue::v1::{RateLimit, RateLimitConfig, TaskQueueConfig};
 use statemachine::op;
 
 use super::support::{queue, sticky_queue, task, Bench, HERE};
@@ -371,12 +372,98 @@ fn a_queue_tells_who_polls_and_how_fast_it_moves() {
         bench.poll("w");
     }
     let described = bench.core.describe(bench.now, &queue("q"));
-    assert_eq!((described.buffered, described.add_rate, described.dispatch_rate), (30, 2.0, 1.0));
+    assert_eq!((described.buffered, described.added[&3], described.dispatched[&3]), (30, 2.0, 1.0));
     assert_eq!(described.sightings.len(), 1);
     assert!(bench.core.has_recent_poller(bench.now, &queue("q"), 1));
     bench.pass(30_000);
     assert!(!bench.core.has_recent_poller(bench.now, &queue("q"), span::STICKY_WINDOW));
-    assert_eq!(bench.core.describe(bench.now, &queue("q")).dispatch_rate, 0.0);
+    assert_eq!(bench.core.describe(bench.now, &queue("q")).dispatched[&3], 0.0);
     bench.pass(270_000);
     assert_eq!(bench.core.describe(bench.now, &queue("q")).sightings, []);
+}
+
+#[test]
+fn fairness_keys_share_a_queue_by_their_weights() {
+    let mut bench = Bench::new(Limits::default());
+    let keyed = |run: &str, key: &str, weight| task(&queue("q"), run, 3, 0).with_fairness(key.into(), weight);
+    for number in 0..8 {
+        bench.offer_task(keyed(&format!("many-{number}"), "many", 1.0));
+    }
+    for number in 0..4 {
+        bench.offer_task(keyed(&format!("few-{number}"), "few", 1.0));
+    }
+    bench.offer_task(task(&queue("q"), "urgent", 1, 9));
+    let order: Vec<_> = (0..9).filter_map(|_| bench.poll("w")).collect();
+    assert_eq!(
+        order,
+        ["urgent", "many-0", "few-0", "many-1", "few-1", "many-2", "few-2", "many-3", "few-3"],
+        "priority first, then in turn"
+    );
+}
+
+#[test]
+fn a_key_without_room_takes_that_of_the_key_with_most() {
+    let mut bench = Bench::new(Limits { buffered_per_queue: 4, ..Limits::default() });
+    let keyed = |run: &str, key: &str| task(&queue("q"), run, 3, 0).with_fairness(key.into(), 1.0);
+    for run in ["a", "b", "c", "d"] {
+        assert_eq!(bench.offer_task(keyed(run, "many")), Offered::Kept);
+    }
+    assert_eq!(bench.offer_task(keyed("e", "many")), Offered::Full);
+    assert_eq!(bench.offer_task(keyed("x", "few")), Offered::Kept);
+    assert_eq!(bench.offer_task(keyed("y", "few")), Offered::Kept);
+    assert_eq!(bench.offer_task(keyed("z", "few")), Offered::Full, "both have the same by now");
+}
+
+#[test]
+fn the_settings_of_a_queue_go_before_what_its_workers_ask_for() {
+    let mut bench = Bench::new(Limits::default());
+    let rate =
+        |rate: f32| RateLimitConfig { rate_limit: Some(RateLimit { requests_per_second: rate }), ..Default::default() };
+    let config = TaskQueueConfig { queue_rate_limit: Some(rate(2.0)), ..Default::default() };
+    bench.core.configure(bench.now, queue("q"), config.into());
+    for number in 0..10 {
+        bench.offer(&format!("{number}"));
+    }
+    assert_eq!(bench.hand_outs(), 2, "a second's worth at once");
+    bench.pass(1000);
+    assert_eq!(bench.hand_outs(), 2);
+    let stopped = TaskQueueConfig { queue_rate_limit: Some(rate(0.0)), ..Default::default() };
+    bench.core.configure(bench.now, queue("q"), stopped.into());
+    bench.pass(5000);
+    assert_eq!(bench.hand_outs(), 0, "a rate of zero stops the queue");
+    bench.core.configure(bench.now, queue("q"), TaskQueueConfig::default().into());
+    assert_eq!(bench.hand_outs(), 6, "without settings nothing limits it");
+}
+
+#[test]
+fn each_fairness_key_has_the_rate_of_its_weight() {
+    let mut bench = Bench::new(Limits::default());
+    let limit = RateLimitConfig { rate_limit: Some(RateLimit { requests_per_second: 1.0 }), ..Default::default() };
+    let config = TaskQueueConfig {
+        fairness_keys_rate_limit_default: Some(limit),
+        fairness_weight_overrides: [("gold".to_owned(), 3.0)].into(),
+        ..Default::default()
+    };
+    bench.core.configure(bench.now, queue("q"), config.into());
+    for number in 0..10 {
+        for key in ["gold", "tin"] {
+            let run = format!("{key}-{number}");
+            bench.offer_task(task(&queue("q"), &run, 3, 0).with_fairness(key.into(), 1.0));
+        }
+    }
+    assert_eq!(bench.hand_outs(), 4, "three of gold, one of tin");
+    bench.pass(1000);
+    assert_eq!(bench.hand_outs(), 4);
+}
+
+#[test]
+fn a_queue_that_is_behind_asks_for_more_pollers_but_not_too_often() {
+    let mut bench = Bench::new(Limits::default());
+    for number in 0..40 {
+        bench.offer(&format!("{number}"));
+    }
+    bench.pass(1000);
+    let asks = |polled: Polled| matches!(polled, Polled::Task(task) if task.more_pollers);
+    let asked = (0..30).filter(|_| asks(bench.try_poll("w", Origin::Local, None))).count();
+    assert_eq!(asked, 10);
 }

@@ -72,6 +72,9 @@ async fn answer(service: PeerService, call: Call) -> Result<Reply, tonic::Status
         Call::CompleteQuery(request) => {
             Reply::CompleteQuery(service.complete_query(Request::new(*request)).await?.into_inner())
         }
+        Call::FindWorkers(request) => {
+            Reply::FindWorkers(service.find_workers(Request::new(request)).await?.into_inner())
+        }
         Call::EndWorkerPolls(request) => {
             Reply::EndWorkerPolls(service.end_worker_polls(Request::new(request)).await?.into_inner())
         }
@@ -102,7 +105,12 @@ impl TaskSource for Table {
 
     fn backlog(&self, _: &QueueKey) -> BoxFuture<'static, ReadyBacklog> {
         let tasks = self.tasks.lock().expect("test").len() as i64;
-        async move { ReadyBacklog { tasks, oldest: 7 } }.boxed()
+        async move {
+            let mut backlog = ReadyBacklog::default();
+            backlog.add(3, tasks, 7);
+            backlog
+        }
+        .boxed()
     }
 }
 
@@ -416,6 +424,6 @@ async fn a_description_is_merged_over_the_nodes() {
     let described = cluster.nodes[2].describe(&q).await;
     let identities: Vec<&str> = described.pollers.iter().map(|poller| poller.identity.as_str()).collect();
     assert_eq!(identities, ["one", "two"]);
-    assert_eq!((described.backlog, described.oldest), (2, Some(7)));
+    assert_eq!((described.total().backlog, described.total().oldest), (2, 7));
     assert!(described.last_poll.is_some());
 }

@@ -79,6 +79,21 @@ impl Bench {
         }
     }
 
+    /// How many polls get a task at once.
+    pub(super) fn hand_outs(&mut self) -> usize {
+        let mut count = 0;
+        loop {
+            match self.try_poll("w", Origin::Local, None) {
+                Polled::Task(_) => count += 1,
+                Polled::Parked(id) => {
+                    self.core.leave(self.now, id);
+                    return count;
+                }
+                Polled::ShutDown => return count,
+            }
+        }
+    }
+
     pub(super) fn park(&mut self, identity: &str, origin: Origin) -> PollerId {
         match self.try_poll(identity, origin, None) {
             Polled::Parked(id) => id,

@@ -17,6 +17,7 @@ mod record;
 mod refused_test;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +27,7 @@ use statemachine::Reject;
 
 pub(crate) use filter::{Comparison, Field, Filter, System};
 pub(crate) use record::Record;
+pub use workers::WorkerQuery;
 
 use super::search_attributes::Value;
 

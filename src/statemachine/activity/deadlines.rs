@@ -12,7 +12,7 @@ use crate::reject::Decided;
 use crate::state::Activity;
 use crate::tables::{self, DeadlineKey, DeadlineKind};
 use crate::workflow::Run;
-use crate::Context;
+use crate::{Context, Effect};
 
 /// What is due next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,7 @@ pub fn fire_retry(ctx: &mut Context<'_, '_>, key: &DeadlineKey) -> Decided<()> {
 }
 
 fn time_out(ctx: &mut Context<'_, '_>, mut run: Run, mut activity: Activity, kind: TimeoutType) -> Decided<()> {
+    ctx.txn.effect(Effect::ActivityTimedOut { namespace: run.row.namespace.clone(), kind });
     let mut failure = failures::timeout(kind);
     let mut retry_state = RetryState::Timeout;
     if matches!(kind, TimeoutType::StartToClose | TimeoutType::Heartbeat) {

@@ -46,6 +46,7 @@ pub fn create(ctx: &mut Context<'_, '_>, message: &StartChild) -> Decided<()> {
         Err(Stop::Reject(reject)) if reject.code() == code::ALREADY_EXISTS => {
             failed = Cause::WorkflowAlreadyExists as i32;
         }
+        Err(Stop::Reject(reject)) if reject.code() == code::NOT_FOUND => failed = Cause::NamespaceNotFound as i32,
         Err(stop) => return Err(stop),
     }
     child.first_run_id.clone_from(&child.run_id);

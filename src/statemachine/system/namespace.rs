@@ -8,6 +8,8 @@ use proto::temporal::api::workflowservice::v1::{RegisterNamespaceRequest, Update
 use crate::op::{answer, ChangeSearchAttributes, DeleteNamespace, DeprecateNamespace, Done, NamespaceAnswer};
 use crate::op::{RegisterNamespace, UpdateNamespace};
 use crate::reject::{code, Decided};
+use crate::state::Sweep;
+use crate::system::sweep;
 use crate::time::{duration, nanos_or_zero, timestamp, DAY, HOUR};
 use crate::visibility::attributes;
 use crate::{state, tables, Context, Effect, Fault, Reject};
@@ -96,10 +98,20 @@ fn find(ctx: &Context<'_, '_>, name: &str) -> Decided<state::Namespace> {
 pub fn update(ctx: &mut Context<'_, '_>, op: &UpdateNamespace) -> Decided<answer::Kind> {
     let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("namespace op", "no request"))?;
     let mut row = find(ctx, &request.namespace)?;
+    let retention_before = retention(&row);
     update_info(&mut row, request);
     update_config(ctx, &mut row, request)?;
+    let retention = retention(&row);
+    if retention != retention_before {
+        sweep::begin(ctx, &mut row, Sweep { retention, ..Default::default() })?;
+    }
     put(ctx, &row);
     Ok(answer::Kind::Namespace(NamespaceAnswer { namespace: Some(row) }))
+}
+
+/// How long closed runs are kept, ns.
+fn retention(row: &state::Namespace) -> i64 {
+    nanos_or_zero(row.config.as_ref().and_then(|config| config.workflow_execution_retention_ttl.as_ref()))
 }
 
 fn update_info(row: &mut state::Namespace, request: &UpdateNamespaceRequest) {
@@ -163,7 +175,7 @@ pub fn deprecate(ctx: &mut Context<'_, '_>, op: &DeprecateNamespace) -> Decided<
     Ok(answer::Kind::Done(Done {}))
 }
 
-/// Marks a namespace deleted and frees its name; what it holds goes with the retention of its runs.
+/// Marks a namespace deleted and frees its name; a sweep removes its runs, and then it.
 pub fn delete(ctx: &mut Context<'_, '_>, op: &DeleteNamespace) -> Decided<answer::Kind> {
     let mut row = if op.namespace.is_empty() {
         tables::namespace(ctx.txn, &op.namespace_id)?.ok_or_else(|| Reject::namespace_not_found(&op.namespace_id))?
@@ -183,6 +195,8 @@ pub fn delete(ctx: &mut Context<'_, '_>, op: &DeleteNamespace) -> Decided<answer
     }
     let old_name = std::mem::replace(&mut info.name, name);
     info.state = NamespaceState::Deleted as i32;
+    let keep_until = ctx.now.saturating_add(op.keep_for.max(0));
+    sweep::begin(ctx, &mut row, Sweep { drop: true, keep_until, ..Default::default() })?;
     ctx.txn.effect(Effect::NamespaceChanged { id: row.id.clone(), name: old_name });
     put(ctx, &row);
     Ok(answer::Kind::Namespace(NamespaceAnswer { namespace: Some(row) }))

@@ -34,6 +34,11 @@ impl KeyWriter {
         Self(bytes)
     }
 
+    /// Goes on with the beginning of a key.
+    pub fn resume(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self

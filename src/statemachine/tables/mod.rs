@@ -3,7 +3,7 @@
 //! ```text
 //!   rows of a slot      [slot u16][table u8][…]         current run, run, history, pending things
 //!   rows of the shard   [0xFFFF][table u8][order…]      deadlines, ready tasks, visibility; the slot stands in the key
-//!   system shard        [0xFFFF][table u8][…]           cluster, nodes, slot map, namespaces
+//!   system shard        [0xFFFF][table u8][…]           cluster, nodes, slot map, namespaces, settings of queues
 //! ```
 //!
 //! All integers are big-endian, so byte order is numeric order. See docs/adr/0001-key-layout.md.
@@ -49,6 +49,10 @@ pub enum Table {
     Buffered = 24,
     External = 25,
     Update = 26,
+    NamespaceHere = 30,
+    Lane = 31,
+    QueueConfig = 32,
+    SystemCall = 33,
     Deadline = 48,
     Ready = 49,
     Visible = 50,

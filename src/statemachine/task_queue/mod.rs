@@ -2,6 +2,7 @@
 
 use proto::temporal::api::common::v1::Priority;
 
+use crate::activity::options::merged_priority;
 use crate::op::ReservationAnswer;
 use crate::reject::Decided;
 use crate::state::{Activity, ReadyTask, WorkflowTask};
@@ -21,6 +22,16 @@ pub fn priority_number(priority: Option<&Priority>) -> u8 {
     }
 }
 
+/// The fairness key of a priority message.
+fn lane(priority: Option<&Priority>) -> String {
+    priority.map(|priority| priority.fairness_key.clone()).unwrap_or_default()
+}
+
+/// An activity inherits from its workflow, field by field.
+fn activity_priority(run: &Run, activity: &Activity) -> Option<Priority> {
+    merged_priority(activity.priority.as_ref(), run.row.priority.as_ref())
+}
+
 /// The ready row of a workflow task.
 pub fn ready_key_of_workflow_task(run: &Run, task: &WorkflowTask) -> ReadyKey {
     ReadyKey {
@@ -30,6 +41,7 @@ pub fn ready_key_of_workflow_task(run: &Run, task: &WorkflowTask) -> ReadyKey {
             name: task.queue.clone(),
         },
         priority: run.task_priority(),
+        lane: if task.sticky { String::new() } else { lane(run.row.priority.as_ref()) },
         ready_time: task.scheduled_time,
         run: run.key,
         scheduled_event_id: task.scheduled_event_id,
@@ -78,9 +90,8 @@ pub fn ready_key_of_activity(run: &Run, activity: &Activity) -> ReadyKey {
             task_type: TaskType::Activity,
             name: activity.task_queue.clone(),
         },
-        priority: priority_number(
-            activity.priority.as_ref().filter(|own| own.priority_key > 0).or(run.row.priority.as_ref()),
-        ),
+        priority: priority_number(activity_priority(run, activity).as_ref()),
+        lane: lane(activity_priority(run, activity).as_ref()),
         ready_time: activity.attempt_scheduled_time,
         run: run.key,
         scheduled_event_id: activity.scheduled_event_id,
@@ -101,7 +112,7 @@ pub fn queue_activity(ctx: &mut Context<'_, '_>, run: &Run, activity: &mut Activ
         ready_time: activity.attempt_scheduled_time,
         scheduled_event_id: activity.scheduled_event_id,
         normal_queue: String::new(),
-        priority: activity.priority.clone().or_else(|| run.row.priority.clone()),
+        priority: activity_priority(run, activity),
         expires: 0,
         workflow_type: run.row.workflow_type.clone(),
         namespace: run.row.namespace.clone(),
@@ -111,6 +122,11 @@ pub fn queue_activity(ctx: &mut Context<'_, '_>, run: &Run, activity: &mut Activ
 
 fn put(ctx: &mut Context<'_, '_>, key: ReadyKey, row: &ReadyTask) {
     key.put(ctx.txn, row);
-    let task = key.to_task(row);
-    ctx.txn.effect(Effect::TaskReady { queue: key.queue, task, sticky: !row.normal_queue.is_empty() });
+    let task = Box::new(key.to_task(row));
+    ctx.txn.effect(Effect::TaskReady {
+        queue: key.queue,
+        task,
+        sticky: !row.normal_queue.is_empty(),
+        priority: row.priority.clone(),
+    });
 }

@@ -68,7 +68,7 @@ impl Harness {
         let before = without_bookkeeping(&self.kv);
         let mut again = self.kv.clone();
         apply_to(&mut again, &proposal).expect("no fault");
-        if !is_tick(&proposal) {
+        if !goes_on(&proposal) {
             assert_eq!(without_bookkeeping(&again), before, "the second delivery changes nothing: {proposal:?}");
         }
         assert_eq!(self.kv, self.replica, "replicas hold the same bytes");
@@ -78,7 +78,7 @@ impl Harness {
     /// The first ready task of a queue.
     pub fn ready(&self, task_type: TaskType, queue: &str) -> Option<TaskRef> {
         let key = QueueKey { namespace_id: self.namespace.id.clone(), task_type, name: queue.to_owned() };
-        let page = ReadyKey::page(&self.kv, &key, None, 1).expect("no fault");
+        let page = ReadyKey::page(&self.kv, &key, 1).expect("no fault");
         page.into_iter().next().map(|(key, row)| key.to_task(&row))
     }
 
@@ -146,8 +146,9 @@ impl Harness {
     }
 }
 
-fn is_tick(proposal: &Proposal) -> bool {
-    matches!(proposal.op.as_ref().and_then(|op| op.kind.as_ref()), Some(Kind::Tick(_)))
+/// Operations that do the next part of some work each time.
+fn goes_on(proposal: &Proposal) -> bool {
+    matches!(proposal.op.as_ref().and_then(|op| op.kind.as_ref()), Some(Kind::Tick(_) | Kind::DropNamespace(_)))
 }
 
 /// Everything stored but the memory of calls seen and the count of writes.

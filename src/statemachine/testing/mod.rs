@@ -8,6 +8,7 @@
 mod changes;
 pub mod fold;
 pub mod harness;
+mod namespaces;
 pub mod print;
 pub mod script;
 mod updates;

@@ -3,6 +3,7 @@
 use proto::temporal::api::enums::v1::EventType;
 use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::{HistoryEvent, WorkflowExecutionOptionsUpdatedEventAttributes};
+use proto::temporal::api::taskqueue::v1::RateLimitConfig;
 
 use crate::op::{answer, Answer};
 use crate::workflow::commands::pascal_case;
@@ -156,6 +157,21 @@ pub fn answer(answer: &Answer) -> String {
         Some(answer::Kind::Heartbeat(beat)) => {
             format!("ok cancel_requested={} paused={} reset={}", beat.cancel_requested, beat.paused, beat.reset)
         }
+        Some(answer::Kind::Sweep(page)) => {
+            let more = if page.next.is_empty() { "" } else { " more" };
+            format!("ok changed={}{more}", page.changed)
+        }
+        Some(answer::Kind::QueueConfig(answer)) => {
+            let config = answer.config.clone().unwrap_or_default();
+            let rate = |limit: Option<&RateLimitConfig>| limit.and_then(|limit| limit.rate_limit);
+            let shown = |limit| rate(limit).map_or("none".into(), |rate| rate.requests_per_second.to_string());
+            format!(
+                "ok rate={} key-rate={} weights={:?}",
+                shown(config.queue_rate_limit.as_ref()),
+                shown(config.fairness_keys_rate_limit_default.as_ref()),
+                config.fairness_weight_overrides
+            )
+        }
         Some(answer::Kind::UpdateWithStart(both)) => {
             let started = both.start.as_ref().is_some_and(|start| start.started);
             let refused = both.update_refused.as_ref().map(|reject| format!(" update refused: {}", reject.message));
@@ -170,7 +186,7 @@ pub fn effects(effects: &[Effect], now: i64) -> String {
     let shown: Vec<String> = effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::TaskReady { queue, task, sticky } => {
+            Effect::TaskReady { queue, task, sticky, .. } => {
                 let kind = if queue.task_type == TaskType::Workflow { "workflow" } else { "activity" };
                 let sticky = if *sticky { " sticky" } else { "" };
                 Some(format!("{kind} task ready on {} attempt={}{sticky}", queue.name, task.attempt))

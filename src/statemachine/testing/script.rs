@@ -20,7 +20,7 @@ use proto::temporal::api::failure::v1::{failure::FailureInfo, ApplicationFailure
 use proto::temporal::api::taskqueue::v1::{StickyExecutionAttributes, TaskQueue};
 use proto::temporal::api::workflowservice::v1::*;
 
-use super::{changes, fold, print, updates, Harness};
+use super::{changes, fold, namespaces, print, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
 use crate::{op, TaskType};
@@ -32,6 +32,7 @@ pub struct Script {
     workflow_task: Option<TaskRef>,
     activity_task: Option<TaskRef>,
     output: String,
+    pub(super) last: namespaces::Last,
 }
 
 /// A line's words after the verb: plain ones, and `key=value` pairs, in order.
@@ -51,12 +52,12 @@ impl<'l> Words<'l> {
         self.by_key.get(key).copied().unwrap_or(default)
     }
 
-    fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.by_key.contains_key(key)
     }
 }
 
-fn seconds(text: &str) -> i64 {
+pub(super) fn seconds(text: &str) -> i64 {
     let number: f64 = text.trim_start_matches('+').trim_end_matches('s').parse().expect("a number of seconds");
     (number * SECOND as f64) as i64
 }
@@ -104,6 +105,7 @@ impl Script {
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
             "deliver" => self.deliver(&words),
+            verb if namespaces::step(self, verb, &words) => {}
             verb => panic!("unknown verb {verb}"),
         }
     }

@@ -131,11 +131,16 @@ fn check_value(name: &str, kind: Type, payload: &Payload) -> Result<(), String> 
     Err(format!("invalid value for search attribute {name} of type {}: {shown}", type_name(kind)))
 }
 
-/// A value as Temporal's messages show it: text bare, lists as [1 2].
+/// A value as Temporal's messages show it, which is how Go prints it: text bare, [1 2], map[a:1], 4.0 as 4.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name}:{}", shown(value)));
+            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+        }
+        Value::Number(number) => number.to_string().trim_end_matches(".0").to_owned(),
         Value::Null => "<nil>".to_owned(),
         other => other.to_string(),
     }

@@ -8,7 +8,7 @@ use super::run::Extras;
 use super::start::{self, NewRun};
 use super::{buffer, retention, task, Run};
 use crate::reject::Decided;
-use crate::{activity, child, timer, update, Context};
+use crate::{activity, child, timer, update, Context, Effect};
 
 /// Who acts when the server itself closes a run.
 pub const SERVER_IDENTITY: &str = "history-service";
@@ -67,8 +67,8 @@ fn settle(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     update::close_all(ctx, run)?;
     run.row.sticky = None;
     run.row.last_close_batch_event_id = run.row.next_event_id - 1;
-    retention::arm(ctx, run);
-    Ok(())
+    ctx.txn.effect(Effect::RunEnded { namespace: run.row.namespace.clone(), status: run.status() });
+    retention::arm(ctx, run)
 }
 
 /// Terminates an open run; the caller finishes it.

@@ -4,16 +4,48 @@ use proto::temporal::api::history::v1::WorkflowExecutionTerminatedEventAttribute
 
 use super::run::Extras;
 use super::{close, retention, Run};
-use crate::op::{answer, DeleteWorkflow, Done};
+use crate::op::{answer, DeleteWorkflow, Done, DropNamespace, SweepAnswer};
 use crate::reject::Decided;
+use crate::state::NamespaceHere;
 use crate::{tables, visibility};
 use crate::{Context, Effect, Fault};
 
+/// Runs deleted by one op. Each may have a long history.
+const PAGE_MAX: u32 = 64;
 const REASON: &str = "Delete workflow execution";
 
 pub fn decide(ctx: &mut Context<'_, '_>, op: &DeleteWorkflow) -> Decided<answer::Kind> {
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("delete op", "no namespace"))?;
-    let mut run = Run::load(ctx, &namespace.id, &op.workflow_id, &op.run_id)?;
+    let run = Run::load(ctx, &namespace.id, &op.workflow_id, &op.run_id)?;
+    delete(ctx, run)?;
+    Ok(answer::Kind::Done(Done {}))
+}
+
+/// Deletes some runs of a deleted namespace, and lets none start any more. Runs that their ends bring forth, by
+/// cron or retry, come up again: the last page is the one that leaves none.
+pub fn drop_namespace(ctx: &mut Context<'_, '_>, op: &DropNamespace) -> Decided<answer::Kind> {
+    let here = tables::namespace_here(ctx.txn, &op.namespace_id)?;
+    if !here.dropped {
+        tables::put_namespace_here(ctx.txn, &op.namespace_id, &NamespaceHere { dropped: true, ..here });
+    }
+    let max = op.max.clamp(1, PAGE_MAX) as usize;
+    let mut keys = Vec::new();
+    tables::VisibleKey::scan(ctx.txn, &op.namespace_id, None, &mut |key, _| {
+        keys.push(key.to_vec());
+        keys.len() < max
+    })?;
+    let next = keys.last().filter(|_| keys.len() == max).cloned().unwrap_or_default();
+    for key in &keys {
+        let visible = tables::VisibleKey::decode(key)?;
+        match tables::run(ctx.txn, visible.run)? {
+            Some(row) => delete(ctx, Run::new(visible.run, row))?,
+            None => visible.delete(ctx.txn),
+        }
+    }
+    Ok(answer::Kind::Sweep(SweepAnswer { next: next.into(), changed: keys.len() as u32 }))
+}
+
+fn delete(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
     if run.is_open() {
         let terminated = WorkflowExecutionTerminatedEventAttributes {
             reason: REASON.into(),
@@ -23,11 +55,10 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &DeleteWorkflow) -> Decided<answer:
         close::terminate(ctx, &mut run, terminated, Extras::default())?;
         let key = run.key;
         close::finish(ctx, run)?;
-        let Some(row) = tables::run(ctx.txn, key)? else { return Ok(answer::Kind::Done(Done {})) };
+        let Some(row) = tables::run(ctx.txn, key)? else { return Ok(()) };
         run = Run::new(key, row);
     }
-    remove(ctx, run)?;
-    Ok(answer::Kind::Done(Done {}))
+    remove(ctx, run)
 }
 
 /// Removes every row of a closed run.

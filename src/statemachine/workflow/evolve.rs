@@ -150,7 +150,10 @@ fn started(run: &mut Run, event: &HistoryEvent, a: &WorkflowExecutionStartedEven
     row.attempt = a.attempt;
     row.cron_schedule.clone_from(&a.cron_schedule);
     row.memo = Some(a.memo.clone().unwrap_or_default());
-    row.search_attributes = Some(a.search_attributes.clone().unwrap_or_default());
+    let mut attributes = a.search_attributes.clone().unwrap_or_default();
+    // As Temporal has it: a JSON null stays, other ways to say "none" do not.
+    attributes.indexed_fields.retain(|_, value| !is_null(value) || value.data.as_ref() == b"null");
+    row.search_attributes = Some(attributes);
     row.reset_points.clone_from(&a.prev_auto_reset_points);
     row.priority.clone_from(&a.priority);
     row.user_metadata.clone_from(&event.user_metadata);

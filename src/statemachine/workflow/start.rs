@@ -19,7 +19,7 @@ use crate::reject::{code, Decided};
 use crate::state::{self, RequestIdInfo};
 use crate::tables::{DeadlineKey, DeadlineKind, RunKey};
 use crate::time::{duration, nanos_or_zero, timestamp, timestamp_if_set, SECOND, TIMEOUT_MAX};
-use crate::{Context, Fault, Reject};
+use crate::{tables, Context, Fault, Reject};
 
 const TASK_TIMEOUT_DEFAULT: i64 = 10 * SECOND;
 const TASK_TIMEOUT_MAX: i64 = 120 * SECOND;
@@ -128,6 +128,9 @@ pub fn admit(
     request_id: &str,
     policies: &Policies,
 ) -> Decided<Admitted> {
+    if tables::namespace_here(ctx.txn, &namespace.id)?.dropped {
+        return Err(Reject::namespace_not_found(&namespace.name).into());
+    }
     let Some(run) = super::run::find(ctx.txn, &namespace.id, workflow_id, "")? else {
         return Ok(Admitted::New { replaces: None });
     };

@@ -1,0 +1,81 @@
+//! A namespace at its limit is told so, in words that clients know, and others do not notice.
+
+use std::time::Duration;
+
+use prost::Message;
+use proto::google::rpc;
+use proto::temporal::api::enums::v1::{ResourceExhaustedCause as Cause, ResourceExhaustedScope as Scope};
+use proto::temporal::api::errordetails::v1::ResourceExhaustedFailure;
+use proto::temporal::api::workflowservice::v1::{CountWorkflowExecutionsRequest, PollWorkflowTaskQueueRequest};
+use tonic::{Code, Status};
+
+use crate::support::{node, queue, start_request, Client};
+
+/// What a refusal names, in its detail and in its headers.
+fn cause(status: &Status) -> (i32, i32, Option<String>) {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let detail = rpc::Status::decode(status.details()).expect("a status").details.remove(0);
+    let detail = ResourceExhaustedFailure::decode(detail.value.as_slice()).expect("the detail");
+    let header = status.metadata().get("x-resource-exhausted-cause").map(|value| value.to_str().expect("text").into());
+    (detail.cause, detail.scope, header)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_namespace_at_its_rate_does_not_slow_another() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (node, channel) = node(directory.path(), |config| config.frontend.namespace_requests_per_second = 5).await;
+    let mut client = Client::new(channel);
+    let mut refused = Vec::new();
+    for number in 0..40 {
+        let request = start_request("other", &format!("w{number}"));
+        refused.extend(client.start_workflow_execution(request).await.err());
+    }
+    assert!(refused.len() >= 20, "a burst of 10, then 5 a second: {}", refused.len());
+    let expected = (Cause::RpsLimit as i32, Scope::Namespace as i32, Some("RpsLimit".to_owned()));
+    assert!(refused.iter().all(|status| cause(status) == expected));
+    for number in 0..8 {
+        let begun = std::time::Instant::now();
+        client.start_workflow_execution(start_request("default", &format!("w{number}"))).await.expect("it has room");
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_polls_and_lists_of_a_namespace_have_limits_of_their_own() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (node, channel) = node(directory.path(), |config| {
+        config.frontend.namespace_long_polls = 2;
+        config.frontend.namespace_visibility_requests_per_second = 1;
+    })
+    .await;
+    let client = Client::new(channel);
+    let poll = |namespace: &str| {
+        let mut client = client.clone();
+        let namespace = namespace.to_owned();
+        let request = PollWorkflowTaskQueueRequest { namespace, task_queue: queue("orders"), ..Default::default() };
+        tokio::spawn(async move { client.poll_workflow_task_queue(request).await.map(|_| ()) })
+    };
+    let waiting = [poll("other"), poll("other")];
+    let refused = loop {
+        // Those two may still be on their way.
+        let third = poll("other");
+        match tokio::time::timeout(Duration::from_millis(300), third).await {
+            Ok(ended) => break ended.expect("no panic").expect_err("one too many"),
+            Err(_) => continue,
+        }
+    };
+    let expected = (Cause::ConcurrentLimit as i32, Scope::Namespace as i32, Some("ConcurrentLimit".to_owned()));
+    assert_eq!(cause(&refused), expected);
+    assert_eq!(refused.message(), "namespace concurrent poller limit exceeded");
+    let other = poll("default");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!other.is_finished(), "another namespace waits as it likes");
+    let mut lists = client.clone();
+    let count = CountWorkflowExecutionsRequest { namespace: "other".into(), ..Default::default() };
+    lists.count_workflow_executions(count.clone()).await.expect("the first");
+    let refused = lists.count_workflow_executions(count).await.expect_err("the second in this second");
+    assert_eq!(cause(&refused).0, Cause::RpsLimit as i32);
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    node.shutdown().await;
+}

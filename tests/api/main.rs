@@ -1,0 +1,9 @@
+//! One node in this process, called as clients call it.
+
+mod compression;
+mod health;
+mod limits;
+mod namespaces;
+mod queues;
+mod reflection;
+mod support;
