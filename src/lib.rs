@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod chaos;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -27,14 +27,14 @@ use tonic::transport::server::TcpIncoming;
 use crate::api::{self, ApiParts};
 use crate::cluster::tasks::Tasks;
 use crate::cluster::{
-    balance, bootstrap, drain, AdminService, Bootstrap, ChangeFeed, ClusterService, Namespaces, NodeFacts, Peers,
-    Router, RouterOptions,
+    balance, bootstrap, drain, keep_members, AdminService, Bootstrap, ChangeFeed, ClusterService, Namespaces,
+    NodeFacts, Peers, Router, RouterOptions,
 };
 use crate::config::Config;
 use crate::effects::{tell_backlogs, Hands, Hub, ParkedPollers, QueryRegistry, QueueHomes, ReadyTasks, Watchers};
 use crate::matching::{self, Matching, PeerService};
 use crate::raft::{Groups, RaftConfig, RaftOptions};
-use crate::storage::StorageConfig;
+use crate::storage::{self, StorageConfig};
 use crate::{telemetry, web};
 
 const PEER_MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -83,7 +83,8 @@ impl Node {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let listeners = Listeners::bind(&config).await?;
-        let core = Core::open(&config, listeners.facts(&config)).await?;
+        let facts = listeners.facts(&config)?;
+        let core = Core::open(&config, facts).await?;
         let stop_peers = CancellationToken::new();
         let peer_server = serve_peers(&core, listeners.peer, stop_peers.clone());
 
@@ -101,6 +102,8 @@ impl Node {
         let api_address = listeners.api.local_addr()?;
         let api = tokio::spawn(serve_api(parts, listeners.api, seen, stop_api.clone(), core.tasks.clone()));
 
+        // From the start: a node that joins may lead before it serves.
+        keep_members(&core.router, &core.tasks);
         bootstrap(&core.router, &plan(&config)).await?;
         namespaces.open();
         core.hub.configure_all();
@@ -191,7 +194,7 @@ impl Listeners {
     }
 
     /// What this node tells the others of itself. Port 0 in the configuration stands for the one that was bound.
-    fn facts(&self, config: &Config) -> NodeFacts {
+    fn facts(&self, config: &Config) -> anyhow::Result<NodeFacts> {
         let bound =
             |listener: &TcpListener| listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let advertised = config.advertised_peer_address();
@@ -202,7 +205,16 @@ impl Listeners {
             api_address: bound(&self.api),
             web_address: config.listen.web.map(|address| address.to_string()).unwrap_or_default(),
         };
-        NodeFacts { version: env!("CARGO_PKG_VERSION").into(), started: crate::cluster::now(), node }
+        let incarnation = storage::identify(&config.data_dir, config.node_id, rand::random())
+            .with_context(|| format!("data_dir: cannot use {}", config.data_dir.display()))?;
+        let version = env!("CARGO_PKG_VERSION").into();
+        Ok(NodeFacts {
+            version,
+            started: crate::cluster::now(),
+            incarnation: incarnation.into(),
+            chaos: config.chaos,
+            node,
+        })
     }
 }
 
@@ -294,7 +306,8 @@ fn known_nodes(config: &Config, facts: &NodeFacts) -> Vec<state::Node> {
 }
 
 fn plan(config: &Config) -> Bootstrap {
-    let voters: BTreeSet<u64> = config.peers.iter().map(|peer| peer.id).chain([config.node_id]).collect();
+    let first: BTreeSet<u64> = config.peers.iter().map(|peer| peer.id).chain([config.node_id]).collect();
+    let voters = if config.join.is_empty() { first } else { BTreeSet::new() };
     let namespaces = config.bootstrap.namespaces.iter().map(|seed| RegisterNamespaceRequest {
         namespace: seed.name.clone(),
         workflow_execution_retention_period: seed.retention.try_into().ok(),
@@ -305,6 +318,7 @@ fn plan(config: &Config) -> Bootstrap {
         cluster_id: config.cluster_id.clone(),
         data_shards: config.data_shards,
         voters,
+        join: config.join.clone(),
         namespaces: namespaces.collect(),
         search_attributes: attributes
             .iter()

@@ -21,7 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["storage", "raft", "cluster", "matching", "effects", "reads", "auth"]),
     ("node", &["storage", "raft", "cluster", "matching", "effects", "reads", "auth", "web", "api"]),
     ("bench", &["cluster", "node"]),
-    ("cli", &["storage", "raft", "cluster", "node", "bench"]),
+    ("chaos", &[]),
+    ("cli", &["storage", "raft", "cluster", "node", "bench", "chaos"]),
 ];
 
 /// What every folder of the root package may use.

@@ -37,10 +37,12 @@ enum Command {
     Server(server::Args),
     /// Run a whole cluster on this machine: real node processes behind one address.
     Dev(Box<dev::Args>),
-    /// Look at a running cluster.
+    /// Look at a running cluster and change its members.
     Cluster(cluster::Args),
     /// Measure this server, or any other that speaks Temporal's API.
     Bench(Box<crate::bench::Args>),
+    /// Inflict faults on a cluster under load, and tell what its clients saw.
+    Chaos(Box<crate::chaos::Args>),
     /// Check a configuration file, or print the page that documents every key.
     Config(config::Args),
 }
@@ -52,11 +54,11 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Some(command) = cli.command else {
-        eprintln!("everstep: a command is needed: server, dev, cluster, bench or config (--help tells more)");
+        eprintln!("everstep: a command is needed: server, dev, cluster, bench, chaos or config (--help tells more)");
         return ExitCode::from(2);
     };
     match run(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("everstep: {error:#}");
             ExitCode::FAILURE
@@ -64,16 +66,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let result = runtime.block_on(async {
-        match command {
+        let done = match command {
             Command::Server(args) => server::run(args).await,
             Command::Dev(args) => dev::run(*args).await,
             Command::Cluster(args) => cluster::run(args).await,
             Command::Bench(args) => crate::bench::run(*args).await,
             Command::Config(args) => config::run(&args),
-        }
+            Command::Chaos(args) => return Ok(crate::chaos::run(*args).await),
+        };
+        done.map(|()| ExitCode::SUCCESS)
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
     result
@@ -122,6 +126,10 @@ mod tests {
              --dynamic-config-value=history.rps=7000 --metrics-port 9100 --ui-ip 127.0.0.1 -p 7233 -f y.db",
             "everstep dev --nodes 3 --db DIR --port 7233 --ui-port 8233 --http-port 7243 --no-restart --namespace a",
             "everstep server --config everstep.toml --stop-on-stdin-eof",
+            "everstep cluster replace 3 4 --no-wait --address 127.0.0.1:1",
+            "everstep cluster transfer 2 any",
+            "everstep cluster drain 2 --undo",
+            "everstep chaos --schedule kill-leaders --seconds 30 --seed 7 --json",
             "everstep cluster status --json --address 127.0.0.1:1,127.0.0.1:2 --address 127.0.0.1:3",
         ];
         for line in lines {

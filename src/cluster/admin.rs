@@ -1,11 +1,21 @@
-//! The operators' service, on the peer port. It takes calls without the metadata of a node: operators have none.
+//! The operators' service, on the peer port. It takes calls without the metadata of a node: operators have none, and a
+//! node that is about to join has none that counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::everstep::admin::v1 as admin;
+use statemachine::op::{answer, op::Kind, DrainNode, JoinNode, Op, PreferLeader, RemoveNode};
+use statemachine::state;
+use tokio::time::{sleep, Instant};
 use tonic::{Request, Response, Status};
 
-use super::Router;
+use super::members::{self, Rows};
+use super::{Router, Target};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
+const CUT_MAX: Duration = Duration::from_secs(60);
 
 pub struct AdminService {
     router: Arc<Router>,
@@ -15,6 +25,48 @@ impl AdminService {
     pub fn new(router: Arc<Router>) -> Self {
         Self { router }
     }
+
+    /// The system shard's rows, with everything that was committed before.
+    async fn rows(&self) -> Result<Rows, Status> {
+        let rows = self.router.read(Target::System, Instant::now() + PATIENCE).await;
+        let rows = rows.map_err(|error| Status::unavailable(error.to_string()))?;
+        Rows::read(&rows).map_err(|fault| Status::internal(fault.to_string()))
+    }
+
+    /// Commits a wish, and waits until this node knows it.
+    async fn commit(&self, kind: Kind) -> Result<(), Status> {
+        let deadline = Instant::now() + PATIENCE;
+        let unavailable = |error: super::RouteError| Status::unavailable(error.to_string());
+        let op = Op { kind: Some(kind) };
+        let committed = self.router.propose(Target::System, op, deadline).await.map_err(unavailable)?;
+        if let Some(answer::Kind::Reject(reject)) = committed.answer.kind {
+            return Err(Status::new(tonic::Code::from_i32(reject.code), reject.message));
+        }
+        self.router.wait_applied(committed.shard, committed.index, deadline).await.map_err(unavailable)
+    }
+
+    async fn remove(&self, node_id: u64, replaced_by: Option<u64>) -> Result<Response<admin::ChangeResponse>, Status> {
+        let status = self.router.status().await;
+        let note = members::removal(&self.rows().await?, &status, node_id, replaced_by).map_err(refused)?;
+        self.commit(Kind::RemoveNode(RemoveNode { node_id, replaced_by: replaced_by.unwrap_or_default() })).await?;
+        Ok(Response::new(admin::ChangeResponse { note }))
+    }
+
+    /// Waits until `done`, or says that it will be so later.
+    async fn wait(&self, done: impl Fn() -> bool, later: &str) -> Response<admin::ChangeResponse> {
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            if Instant::now() >= deadline {
+                return Response::new(admin::ChangeResponse { note: later.into() });
+            }
+            sleep(LOOK).await;
+        }
+        Response::new(admin::ChangeResponse::default())
+    }
+}
+
+fn refused(why: String) -> Status {
+    Status::failed_precondition(why)
 }
 
 #[tonic::async_trait]
@@ -24,5 +76,101 @@ impl admin::admin_server::Admin for AdminService {
         _request: Request<admin::ClusterStatusRequest>,
     ) -> Result<Response<admin::ClusterStatusResponse>, Status> {
         Ok(Response::new(self.router.status().await))
+    }
+
+    async fn greet(&self, request: Request<admin::GreetRequest>) -> Result<Response<admin::GreetResponse>, Status> {
+        let node = request.into_inner().node_id;
+        let rows = self.router.rows();
+        let member = rows.members.get(&node);
+        Ok(Response::new(admin::GreetResponse {
+            cluster_id: self.router.cluster().map(|cluster| cluster.cluster_id.clone()).unwrap_or_default(),
+            known: rows.nodes.contains(&node),
+            state: members::name(member).into(),
+            incarnation: member.map(|member| member.incarnation.clone()).unwrap_or_default(),
+        }))
+    }
+
+    async fn join_node(
+        &self,
+        request: Request<admin::JoinNodeRequest>,
+    ) -> Result<Response<admin::JoinNodeResponse>, Status> {
+        let request = request.into_inner();
+        let cluster = self.router.cluster().ok_or_else(|| Status::unavailable("this node is in no cluster yet"))?;
+        if cluster.cluster_id != request.cluster_id {
+            return Err(refused(format!("this is the cluster `{}`, not `{}`", cluster.cluster_id, request.cluster_id)));
+        }
+        let node = state::Node {
+            node_id: request.node_id,
+            peer_address: request.peer_address,
+            api_address: request.api_address,
+            web_address: request.web_address,
+        };
+        self.commit(Kind::JoinNode(JoinNode { node: Some(node), incarnation: request.incarnation })).await?;
+        // Reading the rows also tells this node's own list of peers.
+        self.router.rows();
+        let nodes = self.router.peers.nodes().into_iter();
+        let nodes = nodes.map(|node| admin::JoinedNode { node_id: node.node_id, peer_address: node.peer_address });
+        Ok(Response::new(admin::JoinNodeResponse { nodes: nodes.collect() }))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<admin::RemoveNodeRequest>,
+    ) -> Result<Response<admin::ChangeResponse>, Status> {
+        self.remove(request.into_inner().node_id, None).await
+    }
+
+    async fn replace_node(
+        &self,
+        request: Request<admin::ReplaceNodeRequest>,
+    ) -> Result<Response<admin::ChangeResponse>, Status> {
+        let request = request.into_inner();
+        self.remove(request.node_id, Some(request.replaced_by)).await
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<admin::DrainNodeRequest>,
+    ) -> Result<Response<admin::ChangeResponse>, Status> {
+        let admin::DrainNodeRequest { node_id, undo } = request.into_inner();
+        if undo {
+            self.commit(Kind::DrainNode(DrainNode { node_id, draining: false })).await?;
+            return Ok(Response::new(admin::ChangeResponse::default()));
+        }
+        let status = self.router.status().await;
+        members::draining(&self.rows().await?, &status, node_id).map_err(refused)?;
+        self.commit(Kind::DrainNode(DrainNode { node_id, draining: true })).await?;
+        let shards = std::iter::once(super::SYSTEM_SHARD).chain(self.router.data_shards());
+        let shards: Vec<u32> = shards.collect();
+        let leads_none =
+            || shards.iter().all(|&shard| self.router.leader_of(shard).is_some_and(|leader| leader != node_id));
+        Ok(self.wait(leads_none, "it still leads; leaderships move as soon as others have caught up").await)
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<admin::TransferLeaderRequest>,
+    ) -> Result<Response<admin::ChangeResponse>, Status> {
+        let admin::TransferLeaderRequest { shard, node_id } = request.into_inner();
+        if node_id != 0 {
+            let status = self.router.status().await;
+            members::transfer(&self.rows().await?, &status, shard, node_id).map_err(refused)?;
+        }
+        self.commit(Kind::PreferLeader(PreferLeader { shard, node_id })).await?;
+        let leads = || node_id == 0 || self.router.leader_of(shard) == Some(node_id);
+        Ok(self.wait(leads, "it does not lead yet; it will once it has caught up").await)
+    }
+
+    async fn cut_off(&self, request: Request<admin::CutOffRequest>) -> Result<Response<admin::CutOffResponse>, Status> {
+        if !self.router.facts.chaos {
+            return Err(refused(
+                "faults are not enabled on this node: `chaos = true` in its configuration allows them".into(),
+            ));
+        }
+        let admin::CutOffRequest { nodes, millis } = request.into_inner();
+        let time = Duration::from_millis(millis).min(CUT_MAX);
+        tracing::warn!(?nodes, ?time, "cut off, as asked for");
+        self.router.peers.cuts.cut(&nodes, time);
+        Ok(Response::new(admin::CutOffResponse {}))
     }
 }

@@ -69,6 +69,9 @@ pub async fn balance(router: Arc<Router>) {
         if router.draining.is_set() {
             continue;
         }
+        if router.rows().avoided().contains(&router.this_node()) {
+            continue;
+        }
         let shards = look(&router);
         let now: Vec<_> = shards.iter().map(|shard| (shard.shard, shard.term, shard.leader)).collect();
         let stable = before.as_ref() == Some(&now);
@@ -87,15 +90,21 @@ pub async fn balance(router: Arc<Router>) {
 }
 
 fn look(router: &Router) -> Vec<Shard> {
+    let rows = router.rows();
+    let avoided = rows.avoided();
     let data = router.groups.groups().into_iter().filter(|group| group.shard() != SYSTEM_SHARD);
     data.map(|group| {
         let status = group.status();
-        let voters = status.followers.iter().filter(|follower| status.voters.contains(&follower.node));
+        let welcome = |node: u64| status.voters.contains(&node) && !avoided.contains(&node);
+        let followers = status.followers.iter().filter(|follower| welcome(follower.node));
+        // Where an operator wants it, it stays.
+        let is_preferred =
+            rows.placements.get(&status.shard).is_some_and(|place| place.preferred_leader == router.this_node());
         Shard {
             shard: status.shard,
             term: status.term,
             leader: status.leader,
-            followers: voters.map(Follower::from).collect(),
+            followers: followers.filter(|_| !is_preferred).map(Follower::from).collect(),
         }
     })
     .collect()

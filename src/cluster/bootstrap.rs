@@ -1,4 +1,5 @@
 //! From nothing to a cluster: the system shard first, then the cluster's record, then the data shards it names.
+//! A node that joins does not form anything: it is admitted, and finds the rest in the system shard.
 //! Every step may be repeated, by any node, at any time: a node that starts again goes the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use rand::RngCore;
 use statemachine::{op, state, tables};
 use tokio::time::{sleep, timeout, Instant};
 
+use super::members::{self, Greeting};
 use super::{RouteError, Router, SlotMap, Target, SYSTEM_SHARD};
 use crate::raft::{Group, OpenError};
 
@@ -26,8 +28,10 @@ pub struct Bootstrap {
     pub cluster_id: String,
     /// Of a new cluster; an existing one keeps what it has.
     pub data_shards: u32,
-    /// The nodes a new cluster is made of.
+    /// The nodes a new cluster is made of; none when joining one.
     pub voters: BTreeSet<u64>,
+    /// Where to ask for a place in a cluster that exists.
+    pub join: Vec<String>,
     /// Made if missing.
     pub namespaces: Vec<RegisterNamespaceRequest>,
     /// Custom ones of those namespaces, name to IndexedValueType.
@@ -40,28 +44,62 @@ pub enum BootstrapError {
     Open(#[from] OpenError),
     #[error("the data directory belongs to the cluster `{found}`, not to `{configured}`")]
     OtherCluster { found: String, configured: String },
+    #[error("{0}")]
+    Refused(String),
     #[error("the system shard cannot be read: {0}")]
     Read(#[from] statemachine::Fault),
 }
 
 /// Returns when this node takes part in every shard, each has a leader and the first namespaces exist.
 pub async fn bootstrap(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), BootstrapError> {
+    let is_new = !router.groups.has_data(SYSTEM_SHARD);
+    // Before anything here could vote.
+    let plan = &if is_new { introduce(router, plan).await? } else { plan.clone() };
     let system = router.groups.start_shard(SYSTEM_SHARD).await?;
     router.feed.cluster_changed();
     if let Some(cluster) = stored(router)? {
         check(&cluster, plan)?;
         // Known before the system shard has a leader: all shards elect theirs at the same time.
         start_data_shards(router, cluster.data_shards, plan).await?;
+    } else if !plan.join.is_empty() {
+        members::join(router, &plan.cluster_id, &plan.join).await.map_err(BootstrapError::Refused)?;
     }
     lead(router, &system, plan).await?;
     let cluster = wait_for_cluster(router, &system, plan).await?;
     check(&cluster, plan)?;
     start_data_shards(router, cluster.data_shards, plan).await?;
-    put_node(router).await?;
+    put_node(router, plan).await?;
     for group in router.groups.groups() {
         lead(router, &group, plan).await?;
     }
     create_namespaces(router, plan).await
+}
+
+/// With an empty data directory: asks the others whether this node may be what its configuration says.
+async fn introduce(router: &Router, plan: &Bootstrap) -> Result<Bootstrap, BootstrapError> {
+    let others = router.peers.nodes().into_iter().filter(|node| node.node_id != router.this_node());
+    let addresses: Vec<String> = others.map(|node| node.peer_address).chain(plan.join.iter().cloned()).collect();
+    match members::greet(router, &plan.cluster_id, &addresses).await {
+        Greeting::NoCluster => Ok(plan.clone()),
+        Greeting::Welcome => Ok(Bootstrap { voters: BTreeSet::new(), ..plan.clone() }),
+        Greeting::Stranger if !plan.join.is_empty() => Ok(plan.clone()),
+        Greeting::Stranger => Err(BootstrapError::Refused(format!(
+            "node {} is not a member of the cluster `{}`: to make it one, start it with `join` instead of `peers`",
+            router.this_node(),
+            plan.cluster_id
+        ))),
+        Greeting::Refused(why) => Err(BootstrapError::Refused(why)),
+    }
+}
+
+/// A node that was away for long may have been removed meanwhile: then nobody will ever lead it.
+async fn check_removed(router: &Router, plan: &Bootstrap) -> Result<(), BootstrapError> {
+    let others = router.peers.nodes().into_iter().filter(|node| node.node_id != router.this_node());
+    let addresses: Vec<String> = others.map(|node| node.peer_address).collect();
+    match members::greet(router, &plan.cluster_id, &addresses).await {
+        Greeting::Refused(why) => Err(BootstrapError::Refused(why)),
+        Greeting::NoCluster | Greeting::Welcome | Greeting::Stranger => Ok(()),
+    }
 }
 
 fn stored(router: &Router) -> Result<Option<Arc<state::Cluster>>, BootstrapError> {
@@ -110,6 +148,7 @@ async fn lead(router: &Arc<Router>, group: &Arc<Group>, plan: &Bootstrap) -> Res
             router.groups.initialize(shard, plan.voters.clone()).await?;
         }
         tracing::info!(shard, "waiting for a leader");
+        check_removed(router, plan).await?;
     }
 }
 
@@ -158,15 +197,17 @@ fn init_cluster(router: &Router, plan: &Bootstrap) -> op::Op {
 }
 
 /// Tells the cluster this node's addresses, if it does not know them.
-async fn put_node(router: &Arc<Router>) -> Result<(), BootstrapError> {
+async fn put_node(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), BootstrapError> {
     let own = &router.facts.node;
     loop {
         let rows = router.local(SYSTEM_SHARD).expect("the system shard was started above");
-        if tables::nodes(&rows)?.contains(own) {
+        let member = tables::member(&rows, own.node_id)?.unwrap_or_default();
+        if tables::nodes(&rows)?.contains(own) && !member.incarnation.is_empty() {
             return Ok(());
         }
-        let op = op::Op { kind: Some(op::op::Kind::PutNode(op::PutNode { node: Some(own.clone()) })) };
-        commit(router, op).await;
+        let put = op::PutNode { node: Some(own.clone()), incarnation: router.facts.incarnation.clone() };
+        commit(router, op::Op { kind: Some(op::op::Kind::PutNode(put)) }).await;
+        check_removed(router, plan).await?;
     }
 }
 
@@ -239,6 +280,7 @@ mod tests {
             cluster_id: "blue".into(),
             data_shards: 3,
             voters: voters.iter().copied().collect(),
+            join: Vec::new(),
             namespaces: Vec::new(),
             search_attributes: BTreeMap::new(),
         };

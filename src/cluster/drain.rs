@@ -74,7 +74,9 @@ pub async fn drain(router: &Arc<Router>, patience: Duration) {
 /// Nodes that are up and do not leave as well.
 async fn staying(router: &Arc<Router>) -> BTreeSet<u64> {
     let nodes = router.status().await.nodes;
+    let avoided = router.rows().avoided();
     let others = nodes.iter().filter(|node| node.up && !node.draining && node.node_id != router.this_node());
+    let others = others.filter(|node| !avoided.contains(&node.node_id));
     others.map(|node| node.node_id).collect()
 }
 

@@ -7,6 +7,7 @@
 //!
 //!   bootstrap ─► groups 0..=N, the cluster record, the slot map, the first namespaces
 //!   balance   ─► leaderships spread over the nodes        drain ─► handed over before this node leaves
+//!   members   ─► nodes join, leave and are replaced       admin ─► what operators ask for
 //! ```
 //!
 //! It never interprets an op beyond finding its shard and never holds state that cannot be read again from the
@@ -18,10 +19,12 @@ mod balance;
 mod barrier;
 mod bootstrap;
 mod clock;
+mod cuts;
 mod drain;
 mod error;
 mod feed;
 mod leader;
+mod members;
 mod namespaces;
 mod peers;
 mod router;
@@ -39,6 +42,7 @@ pub use drain::{drain, Draining};
 pub use error::RouteError;
 pub use feed::ChangeFeed;
 pub use leader::{LeaderHooks, Reservations};
+pub use members::keep_members;
 pub use namespaces::{NamespaceError, Namespaces};
 pub use peers::{Lane, Peer, Peers};
 pub use router::{Router, RouterOptions};

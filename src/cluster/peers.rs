@@ -1,8 +1,8 @@
 //! The other nodes: where they listen, one connection per lane, and the metadata that every call carries.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
 
 use proto::everstep::peer::v1::cluster_client::ClusterClient;
 use statemachine::state;
@@ -12,6 +12,7 @@ use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::cuts::Cuts;
 use crate::raft::PeerDirectory;
 
 /// Names the cluster that the caller belongs to.
@@ -26,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A peer that does not even answer pings for so long is taken for dead, and its calls fail.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A node that did not answer is not asked for so long, where others can be asked.
+const SUSPECT_FOR: Duration = Duration::from_secs(2);
 
 /// Calls of one kind share a connection, so that long polls never hold up a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,9 @@ pub struct Peers {
     configured: BTreeMap<u64, String>,
     nodes: RwLock<BTreeMap<u64, state::Node>>,
     channels: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+    /// When a node last did not answer.
+    suspects: Mutex<HashMap<u64, Instant>>,
+    pub(super) cuts: Arc<Cuts>,
 }
 
 impl Peers {
@@ -62,6 +68,8 @@ impl Peers {
             configured: nodes.iter().map(|(&id, node)| (id, node.peer_address.clone())).collect(),
             nodes: RwLock::new(nodes),
             channels: Mutex::new(HashMap::new()),
+            suspects: Mutex::new(HashMap::new()),
+            cuts: Arc::default(),
         })
     }
 
@@ -78,9 +86,12 @@ impl Peers {
         self.nodes.read().expect("no panic while held").get(&id).cloned()
     }
 
-    /// Takes over what the system shard says. This node's own row is its own to tell.
+    /// Takes over what the system shard says. This node's own row is its own to tell; who has none was removed.
     pub(super) fn update(&self, rows: Vec<state::Node>) {
         let mut nodes = self.nodes.write().expect("no panic while held");
+        if !rows.is_empty() {
+            nodes.retain(|id, _| *id == self.this_node || rows.iter().any(|row| row.node_id == *id));
+        }
         for mut row in rows {
             if let Some(address) = self.configured.get(&row.node_id) {
                 row.peer_address.clone_from(address);
@@ -91,8 +102,35 @@ impl Peers {
         }
     }
 
+    /// Nodes that this one has heard of before it has the system shard.
+    pub(super) fn learn(&self, heard: Vec<(u64, String)>) {
+        let mut nodes = self.nodes.write().expect("no panic while held");
+        for (node_id, peer_address) in heard {
+            if node_id != self.this_node {
+                let node = state::Node { node_id, peer_address, ..Default::default() };
+                nodes.entry(node_id).or_insert(node);
+            }
+        }
+    }
+
+    pub(super) fn heard(&self, node: u64, answered: bool) {
+        let mut suspects = self.suspects.lock().expect("no panic while held");
+        match answered {
+            true => suspects.remove(&node),
+            false => suspects.insert(node, Instant::now()),
+        };
+    }
+
+    pub(super) fn is_suspect(&self, node: u64) -> bool {
+        let suspects = self.suspects.lock().expect("no panic while held");
+        suspects.get(&node).is_some_and(|since| since.elapsed() < SUSPECT_FOR)
+    }
+
     /// A connection to the node. It connects when first used and again when it was lost.
     pub fn connection(&self, node: u64, lane: Lane) -> Result<Peer, Status> {
+        if self.cuts.is_cut(node) {
+            return Err(Status::unavailable(format!("cut off from node {node}")));
+        }
         let address = self.address(node).ok_or_else(|| Status::unavailable(format!("no address of node {node}")))?;
         let channel = self.channel(node, lane, address)?;
         Ok(InterceptedService::new(channel, self.headers(node)))
@@ -129,13 +167,17 @@ impl Peers {
 
     /// What the peer server checks of every call.
     pub fn guard(&self) -> PeerGuard {
-        PeerGuard { cluster_id: self.cluster_id.clone(), this_node: self.this_node.into() }
+        PeerGuard { cluster_id: self.cluster_id.clone(), this_node: self.this_node.into(), cuts: self.cuts.clone() }
     }
 }
 
 impl PeerDirectory for Peers {
     fn address(&self, node: u64) -> Option<String> {
         self.node(node).map(|node| node.peer_address)
+    }
+
+    fn is_cut(&self, node: u64) -> bool {
+        self.cuts.is_cut(node)
     }
 }
 
@@ -158,10 +200,11 @@ impl Interceptor for PeerHeaders {
 }
 
 /// Refuses calls of another cluster, and those meant for a node that used to have this one's address.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PeerGuard {
     cluster_id: MetadataValue<Ascii>,
     this_node: MetadataValue<Ascii>,
+    cuts: Arc<Cuts>,
 }
 
 impl Interceptor for PeerGuard {
@@ -172,6 +215,10 @@ impl Interceptor for PeerGuard {
         }
         if metadata.get(TO) != Some(&self.this_node) {
             return Err(Status::failed_precondition("another node is meant"));
+        }
+        let from = metadata.get(FROM).and_then(|from| from.to_str().ok()?.parse().ok());
+        if from.is_some_and(|from| self.cuts.is_cut(from)) {
+            return Err(Status::unavailable("cut off from the caller"));
         }
         Ok(request)
     }
@@ -218,5 +265,20 @@ mod tests {
         let known = peers.node(2).expect("known");
         assert_eq!((known.peer_address.as_str(), known.api_address.as_str()), ("127.0.0.1:9", "127.0.0.1:3"));
         assert_eq!(peers.address(4), Some("127.0.0.1:4".into()));
+    }
+
+    #[test]
+    fn a_removed_node_is_forgotten_and_a_silent_one_suspected() {
+        let peers = Peers::new("blue", 1, [node(1, "127.0.0.1:1"), node(2, "127.0.0.1:2")]).expect("a plain id");
+        peers.learn(vec![(1, "127.0.0.1:9".into()), (3, "127.0.0.1:3".into())]);
+        assert_eq!(peers.address(1), Some("127.0.0.1:1".into()));
+        peers.update(Vec::new());
+        assert_eq!(peers.nodes().len(), 3, "before there is a cluster, nothing is forgotten");
+        peers.update(vec![node(1, "127.0.0.1:1"), node(3, "127.0.0.1:3")]);
+        assert_eq!(peers.nodes().iter().map(|node| node.node_id).collect::<Vec<_>>(), [1, 3]);
+        peers.heard(3, false);
+        assert!(peers.is_suspect(3) && !peers.is_suspect(1));
+        peers.heard(3, true);
+        assert!(!peers.is_suspect(3));
     }
 }

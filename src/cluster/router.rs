@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout_at, Instant};
 
 use super::barrier::Barriers;
 use super::leader::{Call, Leader};
+use super::members::Rows;
 use super::status::NodeFacts;
 use super::tasks::Tasks;
 use super::{
@@ -54,6 +55,7 @@ struct Map {
     cluster: Option<Arc<state::Cluster>>,
     slots: Option<SlotMap>,
     ranges: Vec<state::SlotRange>,
+    rows: Arc<Rows>,
 }
 
 /// One try.
@@ -121,9 +123,21 @@ impl Router {
         }
     }
 
-    /// All known nodes, this one included.
-    pub fn nodes(&self) -> Vec<u64> {
-        self.peers.nodes().into_iter().map(|node| node.node_id).collect()
+    /// Members and places of replicas, as last read by this node.
+    pub(super) fn rows(&self) -> Arc<Rows> {
+        self.map().rows.clone()
+    }
+
+    /// The members that are not known to be down, this one included.
+    pub fn alive_nodes(&self) -> Vec<u64> {
+        self.rows();
+        let nodes = self.peers.nodes().into_iter().map(|node| node.node_id);
+        nodes.filter(|&node| node == self.this_node() || !self.peers.is_suspect(node)).collect()
+    }
+
+    /// A call to the node failed or was answered: whether it is worth asking.
+    pub fn heard(&self, node: u64, answered: bool) {
+        self.peers.heard(node, answered);
     }
 
     pub fn connection(&self, node: u64, lane: Lane) -> Result<Peer, tonic::Status> {
@@ -422,7 +436,7 @@ fn read_map(rows: &dyn Kv, version: u64) -> Option<Map> {
     let read = || -> Result<Map, statemachine::Fault> {
         let ranges = tables::slot_ranges(rows)?;
         let cluster = tables::cluster(rows)?.map(Arc::new);
-        Ok(Map { version, cluster, slots: SlotMap::from_ranges(&ranges), ranges })
+        Ok(Map { version, cluster, slots: SlotMap::from_ranges(&ranges), ranges, rows: Arc::new(Rows::read(rows)?) })
     };
     read().inspect_err(|fault| tracing::error!(%fault, "the slot map cannot be read")).ok()
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use proto::everstep::admin::v1 as admin;
 use proto::everstep::peer::v1::NodeStatusRequest;
 use statemachine::state;
 
+use super::members::{self, Rows};
 use super::Router;
 use crate::raft::GroupStatus;
 use crate::storage::DiskState;
@@ -19,6 +21,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// What a node says of itself.
 #[derive(Debug, Clone, Default)]
 pub struct NodeFacts {
+    /// Of its data directory; tells a node that lost it from the one it was.
+    pub incarnation: Bytes,
+    /// It honours faults that tests ask for.
+    pub chaos: bool,
     pub version: String,
     /// Nanoseconds since the epoch.
     pub started: i64,
@@ -40,12 +46,22 @@ impl Router {
             replicas: self.groups.groups().iter().map(|group| replica(group.status())).collect(),
             draining: self.draining.is_set(),
             disk_full: self.groups.disk() == DiskState::Full,
+            member: String::new(),
+            kept_drained: false,
+            pid: std::process::id(),
+            chaos: facts.chaos,
         }
     }
 
     /// The whole cluster, asked of every node at once.
     pub async fn status(self: &Arc<Self>) -> admin::ClusterStatusResponse {
-        let nodes = join_all(self.peers.nodes().into_iter().map(|node| self.ask(node))).await;
+        let rows = self.rows();
+        let mut nodes = join_all(self.peers.nodes().into_iter().map(|node| self.ask(node))).await;
+        for node in &mut nodes {
+            let member = rows.members.get(&node.node_id);
+            node.member = members::name(member).into();
+            node.kept_drained = member.is_some_and(|member| member.draining);
+        }
         let mut slots: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         for range in self.slot_ranges() {
             let entry = slots.entry(range.shard).or_insert((range.first_slot, 0));
@@ -53,7 +69,7 @@ impl Router {
         }
         admin::ClusterStatusResponse {
             cluster_id: self.cluster().map(|cluster| cluster.cluster_id.clone()).unwrap_or_default(),
-            shards: shards(&nodes, &slots),
+            shards: shards(&nodes, &slots, &rows),
             nodes,
             answered_by: self.this_node(),
         }
@@ -108,14 +124,27 @@ fn follower(status: crate::raft::FollowerStatus) -> admin::FollowerStatus {
 }
 
 /// One line a shard, from the view of its leader, or of the replica in the highest term without one.
-fn shards(nodes: &[admin::NodeStatus], slots: &BTreeMap<u32, (u32, u32)>) -> Vec<admin::ShardStatus> {
+fn shards(nodes: &[admin::NodeStatus], slots: &BTreeMap<u32, (u32, u32)>, rows: &Rows) -> Vec<admin::ShardStatus> {
     let mut views: BTreeMap<u32, Vec<(u64, &admin::ReplicaStatus)>> = BTreeMap::new();
     for node in nodes {
         for replica in &node.replicas {
             views.entry(replica.shard).or_default().push((node.node_id, replica));
         }
     }
-    views.into_iter().map(|(shard, replicas)| shard_status(shard, &replicas, nodes, slots)).collect()
+    let told = views.into_iter().map(|(shard, replicas)| shard_status(shard, &replicas, nodes, slots));
+    told.map(|shard| with_place(shard, rows)).collect()
+}
+
+fn with_place(mut shard: admin::ShardStatus, rows: &Rows) -> admin::ShardStatus {
+    match rows.placements.get(&shard.shard) {
+        Some(place) => {
+            shard.settled = place.settled == place.version;
+            shard.target.clone_from(&place.voters);
+            shard.preferred_leader = place.preferred_leader;
+        }
+        None => shard.settled = true,
+    }
+    shard
 }
 
 fn shard_status(
@@ -133,7 +162,8 @@ fn shard_status(
     let members = best.voters.iter().chain(&best.learners).map(|&node| {
         let applied = replicas.iter().find(|(other, _)| *other == node).map(|(_, replica)| replica.applied);
         let applied = applied.unwrap_or_default();
-        admin::ShardReplica { node_id: node, applied, lag: committed.saturating_sub(applied), up: up(node) }
+        let learner = !best.voters.contains(&node);
+        admin::ShardReplica { node_id: node, applied, lag: committed.saturating_sub(applied), up: up(node), learner }
     });
     admin::ShardStatus {
         shard,
@@ -144,6 +174,7 @@ fn shard_status(
         voters: best.voters.clone(),
         first_slot,
         slots: slot_count,
+        ..Default::default()
     }
 }
 
@@ -168,7 +199,7 @@ mod tests {
     fn a_shard_is_told_by_the_highest_term_and_lag_against_the_highest_commit() {
         let down = admin::NodeStatus { node_id: 3, ..Default::default() };
         let nodes = [node(1, 4, 3, 80), node(2, 5, 2, 100), down];
-        let shards = shards(&nodes, &BTreeMap::from([(1, (0, 4096))]));
+        let shards = shards(&nodes, &BTreeMap::from([(1, (0, 4096))]), &Rows::default());
         assert_eq!(shards.len(), 1);
         assert_eq!((shards[0].leader, shards[0].term, shards[0].committed), (2, 5, 100));
         let lags: Vec<_> =
@@ -180,6 +211,6 @@ mod tests {
     fn a_leader_that_is_down_is_none() {
         let down = admin::NodeStatus { node_id: 3, ..Default::default() };
         let nodes = [node(1, 4, 3, 80), node(2, 4, 3, 80), down];
-        assert_eq!(shards(&nodes, &BTreeMap::new())[0].leader, 0);
+        assert_eq!(shards(&nodes, &BTreeMap::new(), &Rows::default())[0].leader, 0);
     }
 }

@@ -15,6 +15,8 @@ pub const TEXTS: &[(&str, &str)] = &[
     ("data_dir", "Where the node keeps its data. One process at a time."),
     ("advertise", "`host:port` of the peer port as other nodes reach it. Default: the address in `peers`, or `listen.peer`."),
     ("data_shards", "How many Raft groups hold workflows. Read when the cluster is made, and never changed later."),
+    ("chaos", "Honour the partitions that `everstep chaos` asks for ([chaos](chaos.md)). Not for production."),
+    ("join", "Peer ports (`host:port`) of nodes of a cluster that exists: at its first start this node asks them to become a member, and has no `peers` ([membership](membership.md))."),
     ("peers", "The nodes that make the cluster at its first start: `[[peers]]` with `id` and `address` (of the peer port), this node included. The same list on each of them. Empty: a cluster of one."),
     ("listen.api", "gRPC for clients and workers."),
     ("listen.peer", "Between the nodes of the cluster, and for `everstep cluster`. Keep it inside your network."),

@@ -32,9 +32,13 @@ pub struct Config {
     /// The address of this node's peer port as others reach it; `listen.peer` if absent.
     pub advertise: Option<String>,
     pub data_shards: u32,
+    /// Whether faults may be asked for by the operators' service.
+    pub chaos: bool,
     pub listen: Listen,
     /// The nodes the cluster is first made of, this one included. Empty: a cluster of this node alone.
     pub peers: Vec<Peer>,
+    /// Peer ports of nodes of a cluster that exists, to become a member of it.
+    pub join: Vec<String>,
     pub raft: Raft,
     pub storage: Storage,
     pub limits: Limits,
@@ -74,8 +78,10 @@ impl Default for Config {
             data_dir: "everstep-data".into(),
             advertise: None,
             data_shards: 3,
+            chaos: false,
             listen: Listen::default(),
             peers: Vec::new(),
+            join: Vec::new(),
             raft: Raft::default(),
             storage: Storage::default(),
             limits: Limits::default(),

@@ -43,6 +43,11 @@ fn check_listen(config: &Config) -> anyhow::Result<()> {
 }
 
 fn check_peers(config: &Config) -> anyhow::Result<()> {
+    for address in &config.join {
+        check_address("join", address)?;
+    }
+    let one_way = config.join.is_empty() || config.peers.is_empty();
+    ensure!(one_way, "join: not together with peers: a node joins a cluster, or a new one is made of its peers");
     if config.peers.is_empty() {
         return Ok(());
     }
@@ -118,6 +123,8 @@ mod tests {
             ("advertise = \"here\"", "advertise: `here` is not host:port"),
             ("[[peers]]\nid = 2\naddress = \"b:1\"", "peers: node_id 1 is not in the list"),
             ("[[peers]]\nid = 1\naddress = \"b\"", "peers: `b` is not host:port"),
+            ("join = [\"a\"]", "join: `a` is not host:port"),
+            ("join = [\"a:1\"]\n[[peers]]\nid = 1\naddress = \"b:1\"", "join: not together with peers"),
             ("[raft]\nelection_max = \"100ms\"", "raft.election_max: must be more than"),
             ("[log]\nlevel = \"loud\"", "log.level: "),
             (

@@ -57,7 +57,7 @@ impl Topology for QueueHomes {
     }
 
     fn alive_nodes(&self) -> Vec<u64> {
-        self.router.nodes()
+        self.router.alive_nodes()
     }
 
     fn generation(&self) -> u64 {
@@ -69,8 +69,15 @@ impl Topology for QueueHomes {
             Call::PollTask(_) => Lane::Polls,
             _ => Lane::Calls,
         };
-        let connection = self.router.connection(node, lane);
-        async move { send(connection?, call).await }.boxed()
+        let router = self.router.clone();
+        async move {
+            let reply = send(router.connection(node, lane)?, call).await;
+            // What a node refuses, it has answered.
+            let answered = reply.as_ref().err().is_none_or(|status| status.code() != tonic::Code::Unavailable);
+            router.heard(node, answered);
+            reply
+        }
+        .boxed()
     }
 }
 

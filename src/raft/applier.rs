@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::types::{Command, RaftEntry, RaftStoredMembership, Response, TypeConfig};
 use super::{codec, metric, EffectSink};
-use crate::storage::{LogId, StateStore, StoreError};
+use crate::storage::{fatal, LogId, StateStore, StoreError};
 
 /// Entries to apply in one go.
 #[derive(Default)]
@@ -114,8 +114,7 @@ impl Context {
         let Some(last) = results.last else { return Ok(()) };
         let log_bytes = (bytes + 64 * count) as u64;
         if let Err(error) = self.store.write(txn.into_writes(), last, results.membership, log_bytes) {
-            tracing::error!(shard = self.shard, index = last.index, %error, "cannot write; the shard stops here");
-            return Err(error.into());
+            fatal::stop("writing a state store", error);
         }
         // In this order: whoever waited for the entry finds caches and watchers already told.
         if !results.effects.is_empty() {

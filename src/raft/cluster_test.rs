@@ -196,3 +196,76 @@ async fn a_leader_that_is_cut_off_answers_nothing_and_comes_back() {
     println!("healing took {:?}", healed.elapsed());
     assert!(healed.elapsed() < Duration::from_secs(10));
 }
+
+/// Snapshots everywhere, and nothing of the log below them.
+async fn purge(cluster: &Cluster, last: u64) {
+    for node in cluster.nodes.values() {
+        node.group.make_snapshot().await;
+        let deadline = Instant::now() + LONG;
+        while node.group.status().purged.is_none_or(|purged| purged < last) {
+            assert!(Instant::now() < deadline, "the log is not purged");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn caught_up(cluster: &Cluster, node: u64) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let leader = cluster.leader().await;
+        let followers = cluster.nodes[&leader].group.status().followers;
+        let able = |status: &super::FollowerStatus| status.node == node && status.lag == 0;
+        if followers.iter().any(|status| able(status) && status.silent_millis.is_some_and(|millis| millis < 1000)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "node {node} does not catch up: {followers:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_node_learns_from_a_snapshot_and_votes_in_place_of_a_dead_one() {
+    let config = RaftConfig { log_entries_kept: 0, ..RaftConfig::default() };
+    let mut cluster = Cluster::with_room(3, 4, config).await;
+    let mut last = 0;
+    for number in 0..50 {
+        last = cluster.propose(&format!("before-{number}")).await;
+    }
+    cluster.all_equal_at(last).await;
+    purge(&cluster, last).await;
+    let dead = cluster.leader().await % 3 + 1;
+    cluster.stop(dead).await;
+    cluster.restart(4).await;
+
+    let leader = cluster.leader().await;
+    let group = cluster.nodes[&leader].group.clone();
+    group.add_learner(4).await.expect("two of three agree");
+    caught_up(&cluster, 4).await;
+    assert!(cluster.nodes[&4].group.status().snapshot.is_some(), "the log alone cannot have brought it");
+    let voters: BTreeSet<u64> = [1, 2, 3, 4].into_iter().filter(|&node| node != dead).collect();
+    group.change_voters(voters.clone()).await.expect("two of three agree");
+    group.remove_learners(BTreeSet::from([dead])).await.expect("it has no vote any more");
+    let status = group.status();
+    assert_eq!((status.voters, status.learners, status.joint), (voters, BTreeSet::new(), false));
+
+    // It counts: without one of the others, the new one makes the quorum.
+    let other = (1..4).find(|&node| node != dead && node != leader).expect("there are three");
+    cluster.stop(other).await;
+    let last = cluster.propose("after").await;
+    cluster.all_equal_at(last).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_quorum_changes_nothing() {
+    let config = RaftConfig { propose_timeout: Duration::from_secs(1), ..RaftConfig::default() };
+    let mut cluster = Cluster::with_room(3, 4, config).await;
+    cluster.propose("one").await;
+    let leader = cluster.leader().await;
+    for node in (1..=3).filter(|&node| node != leader) {
+        cluster.stop(node).await;
+    }
+    cluster.restart(4).await;
+    let group = cluster.nodes[&leader].group.clone();
+    assert!(group.add_learner(4).await.is_err(), "one of three decides nothing");
+    assert!(group.change_voters(BTreeSet::from([leader, 4])).await.is_err(), "nor can it make itself a majority");
+}

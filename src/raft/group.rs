@@ -1,6 +1,7 @@
 //! One shard's Raft group as the rest of the node sees it.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::impls::EmptyNode;
 use openraft::raft::ClientWriteResponse;
-use openraft::ReadPolicy;
+use openraft::{ChangeMembers, ReadPolicy};
 use statemachine::op;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -190,29 +191,36 @@ impl Group {
         }
     }
 
-    /// Adds a member without a vote and waits until it has caught up.
+    /// Adds a member without a vote. It catches up afterwards.
     pub async fn add_learner(&self, node: u64) -> Result<(), ChangeError> {
-        self.changed(self.raft.add_learner(node, EmptyNode::default(), true).await)
+        self.changed(self.raft.add_learner(node, EmptyNode::default(), false)).await
     }
 
-    /// Makes `voters` the group's voters; members that are no longer voters leave it.
-    pub async fn change_membership(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
-        self.changed(self.raft.change_membership(voters, false).await)
+    /// Makes `voters`, all of them members, the group's voters; former ones stay as learners. Also finishes a change
+    /// that another leader began.
+    pub async fn change_voters(&self, voters: BTreeSet<u64>) -> Result<(), ChangeError> {
+        self.changed(self.raft.change_membership(voters, true)).await
     }
 
-    fn changed<T>(
+    /// Takes members without a vote out of the group.
+    pub async fn remove_learners(&self, nodes: BTreeSet<u64>) -> Result<(), ChangeError> {
+        self.changed(self.raft.change_membership(ChangeMembers::RemoveNodes(nodes), true)).await
+    }
+
+    async fn changed<T>(
         &self,
-        result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>,
+        change: impl Future<Output = Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>>,
     ) -> Result<(), ChangeError> {
-        match result {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+        match tokio::time::timeout(self.config.propose_timeout, change).await {
+            Err(_) => Err(ChangeError::Unknown { why: "no answer in time".to_owned() }),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
                 Err(ChangeError::NotLeader { leader: self.other_leader(&forward) })
             }
-            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => {
+            Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error)))) => {
                 Err(ChangeError::Refused { why: error.to_string() })
             }
-            Err(error) => Err(ChangeError::Unknown { why: error.to_string() }),
+            Ok(Err(error)) => Err(ChangeError::Unknown { why: error.to_string() }),
         }
     }
 

@@ -67,6 +67,15 @@ impl Groups {
         Ok(groups)
     }
 
+    pub(super) fn is_cut(&self, node: u64) -> bool {
+        self.peers.is_cut(node)
+    }
+
+    /// Whether this node has ever had the shard, started or not.
+    pub fn has_data(&self, shard: u32) -> bool {
+        self.state_dir.join(shard.to_string()).exists()
+    }
+
     /// Opens the shard's state store and starts its group; returns the running one if there is one.
     pub async fn start_shard(&self, shard: u32) -> Result<Arc<Group>, OpenError> {
         let _starting = self.starting.lock().await;

@@ -55,6 +55,11 @@ pub trait EffectSink: Send + Sync + 'static {
 pub trait PeerDirectory: Send + Sync + 'static {
     /// `host:port` of a node's peer server; `None` while unknown, which counts as unreachable.
     fn address(&self, node: u64) -> Option<String>;
+
+    /// Whether a test has cut this node off from that one.
+    fn is_cut(&self, _node: u64) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

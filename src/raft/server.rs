@@ -71,6 +71,9 @@ impl Raft for Service {
         tokio::spawn(async move {
             while let Ok(Some(request)) = requests.message().await {
                 let (Some(groups), replies) = (groups.upgrade(), replies.clone()) else { return };
+                if groups.is_cut(from) {
+                    continue;
+                }
                 // Each on its own: a shard that waits for its disk must not hold up the others.
                 tokio::spawn(async move {
                     let id = request.id;
@@ -89,7 +92,7 @@ impl Raft for Service {
         &self,
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Replies<peer::AppendReply>>, Status> {
-        let (groups, _) = self.admit(&request)?;
+        let (groups, from) = self.admit(&request)?;
         let mut requests = request.into_inner();
         // The first message names the shard; headers go out at once, because the caller waits for them.
         let replies = async move {
@@ -99,7 +102,7 @@ impl Raft for Service {
                 Err(status) => return futures::stream::iter([Err(status)]).boxed(),
             };
             match group(&groups, first.shard) {
-                Ok(group) => append(groups, group, first, requests),
+                Ok(group) => append(groups, from, group, first, requests),
                 Err(status) => futures::stream::iter([Err(status)]).boxed(),
             }
         };
@@ -110,7 +113,10 @@ impl Raft for Service {
         &self,
         request: Request<Streaming<peer::SnapshotChunk>>,
     ) -> Result<Response<peer::SnapshotReply>, Status> {
-        let (groups, _) = self.admit(&request)?;
+        let (groups, from) = self.admit(&request)?;
+        if groups.is_cut(from) {
+            return Err(Status::unavailable("cut off"));
+        }
         let mut chunks = request.into_inner();
         let Some(snapshot_chunk::Kind::Header(header)) = chunks.message().await?.and_then(|chunk| chunk.kind) else {
             return Err(Status::invalid_argument("a snapshot begins with its header"));
@@ -146,6 +152,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn append(
     groups: Arc<Groups>,
+    from: u64,
     group: Arc<Group>,
     first: peer::AppendRequest,
     requests: Streaming<peer::AppendRequest>,
@@ -155,6 +162,9 @@ fn append(
     let raft = group.raft().clone();
     let input = futures::stream::iter([Ok(first)]).chain(requests).scan(Some(refuse), move |refuse, request| {
         let taken = request.and_then(|request| {
+            if groups.is_cut(from) {
+                return Err(Status::unavailable("cut off"));
+            }
             group.hear();
             if groups.disk() == DiskState::Full && !request.entries.is_empty() {
                 return Err(Status::resource_exhausted("the disk is full"));

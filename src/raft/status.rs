@@ -22,6 +22,8 @@ pub struct GroupStatus {
     pub purged: Option<u64>,
     pub voters: BTreeSet<u64>,
     pub learners: BTreeSet<u64>,
+    /// A change of voters is under way: `voters` are the old and the new ones.
+    pub joint: bool,
     /// Only on the leader: the other members.
     pub followers: Vec<FollowerStatus>,
     /// Why the group stopped on this node, if it did.
@@ -69,6 +71,7 @@ pub(super) fn of(group: &Group) -> GroupStatus {
         purged: metrics.purged.as_ref().map(|id| id.index),
         voters: membership.voter_ids().collect(),
         learners: membership.learner_ids().collect(),
+        joint: membership.get_joint_config().len() > 1,
         followers: followers.map(follower).collect(),
         stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
     }

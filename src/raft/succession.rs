@@ -19,7 +19,8 @@ const TRIES: u32 = 5;
 /// Called when a node's connection for heartbeats ends.
 pub(super) fn connection_lost(groups: &Groups, node: u64) {
     for group in groups.groups() {
-        if group.leader() == Some(node) {
+        // A member without a vote has none to ask for.
+        if group.leader() == Some(node) && group.status().voters.contains(&group.node) {
             tokio::spawn(succeed(Arc::downgrade(&group), node));
         }
     }

@@ -216,7 +216,12 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn start(count: u64, config: RaftConfig) -> Self {
-        let (data, ways) = (tempfile::tempdir().expect("a directory"), Ways::new(count).await);
+        Self::with_room(count, count, config).await
+    }
+
+    /// `most` nodes can be there; the first `count` make the group.
+    pub async fn with_room(count: u64, most: u64, config: RaftConfig) -> Self {
+        let (data, ways) = (tempfile::tempdir().expect("a directory"), Ways::new(most).await);
         let mut nodes = BTreeMap::new();
         for id in 1..=count {
             nodes.insert(id, Node::start(id, data.path(), &ways, config.clone()).await);

@@ -86,6 +86,13 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         Kind::DropNamespace(op) => workflow::delete::drop_namespace(ctx, op),
         Kind::Deliver(op) => outbox::deliver(ctx, op),
         Kind::AckOutbox(op) => Ok(outbox::ack(ctx, op)),
+        Kind::JoinNode(op) => system::members::join(ctx, op),
+        Kind::RemoveNode(op) => system::members::remove(ctx, op),
+        Kind::FinishNode(op) => system::members::finish(ctx, op),
+        Kind::DrainNode(op) => system::members::drain(ctx, op),
+        Kind::PlaceShard(op) => system::placement::place(ctx, op),
+        Kind::SettleShard(op) => system::placement::settle(ctx, op),
+        Kind::PreferLeader(op) => system::placement::prefer(ctx, op),
         Kind::StartChild(_)
         | Kind::ReportChildStart(_)
         | Kind::ScheduleFirstTask(_)

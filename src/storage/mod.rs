@@ -14,6 +14,7 @@ pub mod disk;
 pub mod failpoint;
 pub mod fatal;
 mod generation;
+mod identity;
 mod log_rows;
 mod log_store;
 pub mod metric;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 
 pub use checkpoint::Checkpoint;
 pub use disk::{DiskState, DiskWatch};
+pub use identity::identify;
 pub use log_store::LogStore;
 pub use options::{Resources, StorageConfig};
 pub use receive::Receiver;

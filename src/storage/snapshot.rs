@@ -9,7 +9,7 @@ use statemachine::{Fault, Kv};
 
 use super::generation::Generation;
 use super::state_store::{META_APPLIED, META_PREFIX};
-use super::{log_rows, LogId, StoreError};
+use super::{fatal, log_rows, LogId, StoreError};
 
 type DatabaseSnapshot<'a> = rocksdb::Snapshot<'a>;
 
@@ -57,8 +57,12 @@ impl Snapshot {
     }
 }
 
+/// A disk that cannot give its rows back has nothing to say in the cluster, neither to clients nor as a voter.
 fn fault(error: rocksdb::Error) -> Fault {
-    Fault::Storage(error.to_string())
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption | rocksdb::ErrorKind::IOError => fatal::stop("reading a state store", error),
+        _ => Fault::Storage(error.to_string()),
+    }
 }
 
 impl Kv for Snapshot {

@@ -77,7 +77,7 @@ impl WebBackend for Hostile {
     }
 
     async fn cluster_status(&self) -> Result<ClusterStatusResponse, Status> {
-        let replica = ShardReplica { node_id: 2, applied: 1, lag: 9, up: true };
+        let replica = ShardReplica { node_id: 2, applied: 1, lag: 9, up: true, learner: false };
         Ok(ClusterStatusResponse {
             cluster_id: HOSTILE.into(),
             nodes: vec![NodeStatus { node_id: 1, api_address: HOSTILE.into(), ..NodeStatus::default() }],

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use everstep::chaos::{Site, Violation};
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{ClusterStatusRequest, ClusterStatusResponse};
 use serde::Deserialize;
@@ -22,7 +24,8 @@ struct State {
 #[derive(Deserialize)]
 struct Node {
     id: u64,
-    pid: u32,
+    /// Absent while it is down.
+    pid: Option<u32>,
     api: SocketAddr,
     peer: SocketAddr,
 }
@@ -58,13 +61,23 @@ impl Cluster {
     }
 
     /// The API of every node itself, not through the supervisor.
-    pub fn nodes(&self) -> BTreeMap<u64, SocketAddr> {
+    pub fn nodes(&self) -> BTreeMap<u64, String> {
         self.state()
             .expect("dev.json while the cluster runs")
             .nodes
             .into_iter()
-            .map(|node| (node.id, node.api))
+            .map(|node| (node.id, node.api.to_string()))
             .collect()
+    }
+
+    /// Where the load goes.
+    pub fn site(&self) -> Arc<Site> {
+        Arc::new(Site {
+            addresses: vec![self.address().to_string()],
+            namespace: "default".into(),
+            queue: "chaos".into(),
+            try_for: Duration::from_secs(10),
+        })
     }
 
     pub fn kills(&self) -> usize {
@@ -97,12 +110,35 @@ impl Cluster {
         let (&node, _) = led.iter().max_by_key(|(_, shards)| **shards).expect("there are shards");
         let state = self.state().expect("dev.json while the cluster runs");
         let victim = state.nodes.iter().find(|candidate| candidate.id == node).expect("leaders are nodes");
-        let killed = Command::new("sh").args(["-c", &format!("kill -9 {}", victim.pid)]).status();
-        assert!(killed.is_ok_and(|status| status.success()), "node {node} was not there to be killed");
+        kill(victim.pid.expect("it was up a moment ago"));
         self.kills += 1;
     }
 
-    async fn status(&self) -> Option<ClusterStatusResponse> {
+    /// The node dies and cannot start again: its configuration is gone.
+    pub fn kill_for_ever(&mut self, node: u64) {
+        let config = self.database().join(format!("node-{node}.toml"));
+        fs_err::rename(&config, config.with_extension("gone")).expect("the supervisor wrote it");
+        let state = self.state().expect("dev.json while the cluster runs");
+        let victim = state.nodes.iter().find(|candidate| candidate.id == node).expect("a node of this cluster");
+        kill(victim.pid.expect("it is up"));
+        self.kills += 1;
+    }
+
+    /// The peer port of every node that the supervisor started, for `everstep cluster --address`.
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        self.state().expect("dev.json while the cluster runs").nodes.iter().map(|node| node.peer).collect()
+    }
+
+    /// A configuration of the supervisor's, to make another one from.
+    pub fn configuration(&self, node: u64) -> String {
+        fs_err::read_to_string(self.database().join(format!("node-{node}.toml"))).expect("the supervisor wrote it")
+    }
+
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    pub async fn status(&self) -> Option<ClusterStatusResponse> {
         for node in self.state()?.nodes {
             let endpoint = Endpoint::from_shared(format!("http://{}", node.peer)).expect("an address");
             let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(Duration::from_secs(3));
@@ -138,7 +174,17 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+/// One a line.
+pub fn lines(violations: &[Violation]) -> String {
+    violations.iter().map(|violation| format!("{}: {}\n", violation.workflow_id, violation.what)).collect()
+}
+
+pub fn kill(pid: u32) {
+    let killed = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
+    assert!(killed.is_ok_and(|status| status.success()), "process {pid} was not there to be killed");
+}
+
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("a bound address").port()
 }

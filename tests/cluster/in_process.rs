@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) fn configs(directory: &Path) -> Vec<Config> {
+pub fn configs(directory: &Path) -> Vec<Config> {
     let held: Vec<_> = free_ports().take(3).collect();
     let addresses = held.iter().map(|listener| listener.local_addr().expect("it is bound"));
     let peers: Vec<Peer> = addresses.zip(1..).map(|(address, id)| Peer { id, address: address.to_string() }).collect();
@@ -40,12 +41,15 @@ pub(crate) fn configs(directory: &Path) -> Vec<Config> {
 
 /// Ports nobody listens on, below the range that the system gives to outgoing connections: one of those could take a
 /// port between its choice here and its use.
-fn free_ports() -> impl Iterator<Item = TcpListener> {
+/// None is given out twice: the tests of one process run at the same time.
+pub fn free_ports() -> impl Iterator<Item = TcpListener> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
     let first = 27_000 + (std::process::id() % 4_000) as u16;
-    (first..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+    let ports = std::iter::repeat_with(move || first + GIVEN.fetch_add(1, Ordering::Relaxed));
+    ports.take_while(|port| *port < 32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
 }
 
-pub(crate) fn soon() -> Instant {
+pub fn soon() -> Instant {
     Instant::now() + PATIENCE
 }
 
@@ -63,7 +67,7 @@ pub(crate) fn start(namespace: &state::Namespace, workflow_id: &str) -> Op {
 }
 
 /// Starts one workflow after the other until told to stop; how many and the longest wait.
-async fn starts(
+pub async fn starts(
     router: Arc<Router>,
     namespace: Arc<state::Namespace>,
     name: String,

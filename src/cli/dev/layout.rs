@@ -194,6 +194,7 @@ fn configs(plan: &Plan, root: &Path, state: &State) -> Vec<Config> {
         node_id: node.id,
         data_dir: root.join(format!("node-{}", node.id)),
         advertise: Some(reachable(node.peer).to_string()),
+        chaos: true,
         listen: Listen { api: node.api, peer: node.peer, web: node.web, http: node.http, metrics: node.metrics },
         peers: if plan.nodes == 1 { Vec::new() } else { peers.clone() },
         ..plan.config.clone()

@@ -77,15 +77,23 @@ where
 {
     let unreachable = |why: String| RPCError::Unreachable(Unreachable::from_string(why));
     let Some(first) = input.next().await else { return Ok(futures::stream::empty().left_stream()) };
+    if lane.is_cut() {
+        return Err(unreachable("cut off".to_owned()));
+    }
     let mut connected = lane.connect().map_err(unreachable)?;
     let (requests, queue) = mpsc::channel(QUEUE_MAX);
     let first = futures::stream::iter([request_to_peer(shard, &first)]);
     let call = lane.request(first.chain(ReceiverStream::new(queue))).map_err(unreachable)?;
     let sent = Arc::new(AtomicU64::new(1));
     let counter = sent.clone();
+    let cut_off = lane.clone();
     let pump: Pump = Box::pin(async move {
         while let Some(request) = input.next().await {
             counter.fetch_add(1, Ordering::Relaxed);
+            if cut_off.is_cut() {
+                // As if the network took it: no answer will come.
+                std::future::pending::<()>().await;
+            }
             if requests.send(request_to_peer(shard, &request)).await.is_err() {
                 return;
             }
@@ -136,6 +144,9 @@ impl Session {
                     self.answered += 1;
                     self.waiting_since = Instant::now();
                     return match reply {
+                        Ok(Some(_)) if self.lane.is_cut() => {
+                            Some(Err(RPCError::Unreachable(Unreachable::from_string("cut off"))))
+                        }
                         Ok(Some(reply)) => Some(result_from_peer(reply)),
                         Ok(None) => None,
                         Err(status) => Some(Err(RPCError::Unreachable(Unreachable::from_string(status)))),

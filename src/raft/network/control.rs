@@ -51,6 +51,9 @@ impl Control {
         kind: control_request::Kind,
         ttl: Duration,
     ) -> Result<control_reply::Kind, Failure> {
+        if self.lane.is_cut() {
+            return Err(Failure::Unreachable("cut off".to_owned()));
+        }
         let link = self.link().map_err(Failure::Unreachable)?;
         let (id, answer) = link.register();
         let request = ControlRequest { id, shard, kind: Some(kind) };
@@ -63,6 +66,7 @@ impl Control {
         let answered = tokio::time::timeout(ttl, answer).await;
         drop(guard);
         match answered {
+            _ if self.lane.is_cut() => Err(Failure::Unreachable("cut off".to_owned())),
             Ok(Ok(Ok(kind))) => Ok(kind),
             Ok(Ok(Err(failure))) => Err(Failure::Unreachable(failure)),
             Ok(Err(_)) => Err(Failure::Unreachable("the stream broke".to_owned())),

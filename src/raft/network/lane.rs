@@ -44,6 +44,10 @@ impl Lane {
         self.target
     }
 
+    pub fn is_cut(&self) -> bool {
+        self.directory.is_cut(self.target)
+    }
+
     /// Connects in the background if need be: a call on the client waits for that.
     pub fn connect(&self) -> Result<Connected, String> {
         let address =

@@ -61,6 +61,10 @@ impl Peers {
         Arc::new(Self { identity, directory, patience, peers: Mutex::default() })
     }
 
+    pub fn is_cut(&self, node: u64) -> bool {
+        self.directory.is_cut(node)
+    }
+
     fn peer(&self, node: u64) -> Arc<Peer> {
         let mut peers = self.peers.lock().expect("nothing panics while holding the peers");
         let lane = || Arc::new(Lane::new(self.identity.clone(), node, self.directory.clone()));

@@ -30,6 +30,9 @@ pub async fn send(
     let patience = ttl + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
     let header =
         SnapshotHeader { shard, vote: Some(codec::vote_to_peer(vote)), manifest: Some(checkpoint.manifest().clone()) };
+    if lane.is_cut() {
+        return Err("cut off".to_owned());
+    }
     let mut connected = lane.connect()?;
     let (chunks, queue) = mpsc::channel(QUEUE_MAX);
     let request = lane.request(ReceiverStream::new(queue))?;

@@ -1,6 +1,6 @@
 //! The cluster's first entry, and the nodes it consists of.
 
-use super::namespace;
+use super::{members, namespace};
 use crate::op::{answer, Done, InitCluster, PutNode};
 use crate::reject::Decided;
 use crate::{tables, Context, Effect};
@@ -27,9 +27,12 @@ pub fn init(ctx: &mut Context<'_, '_>, op: &InitCluster) -> Decided<answer::Kind
     Ok(answer::Kind::Done(Done {}))
 }
 
+/// A node tells where it listens and which data directory it has.
 pub fn put_node(ctx: &mut Context<'_, '_>, op: &PutNode) -> Decided<answer::Kind> {
     if let Some(node) = &op.node {
+        members::check_incarnation(ctx, node.node_id, &op.incarnation)?;
         tables::put_node(ctx.txn, node);
+        members::remember_incarnation(ctx, node.node_id, &op.incarnation)?;
         ctx.txn.effect(Effect::ClusterChanged);
     }
     Ok(answer::Kind::Done(Done {}))

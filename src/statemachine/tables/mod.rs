@@ -11,6 +11,7 @@
 mod deadlines;
 mod history;
 mod keys;
+mod members;
 mod outbox;
 mod ready;
 mod rows;
@@ -20,6 +21,7 @@ mod visible;
 pub use deadlines::{DeadlineKey, DeadlineKind};
 pub use history::{append_batch, batch_at_or_before, read_batches, HistoryBatch};
 pub use keys::{id_bytes, id_text, prefix_end, KeyReader, KeyWriter, RunKey};
+pub use members::{member, members, placement, placements, put_member, put_placement};
 pub use outbox::{
     delete_outbox, is_delivered, next_outbox_id, outbox, outbox_after, outbox_floor, put_delivered, put_outbox,
     raise_floor,
@@ -53,6 +55,8 @@ pub enum Table {
     Lane = 31,
     QueueConfig = 32,
     SystemCall = 33,
+    Member = 34,
+    Placement = 35,
     Deadline = 48,
     Ready = 49,
     Visible = 50,

@@ -42,6 +42,14 @@ pub fn put_node(txn: &mut Txn<'_>, row: &state::Node) {
     txn.put(key(Table::Node).u64(row.node_id).done(), row.encode_to_vec());
 }
 
+pub fn node(kv: &dyn Kv, node_id: u64) -> Result<Option<state::Node>, Fault> {
+    read(kv, "node row", &key(Table::Node).u64(node_id).done())
+}
+
+pub fn delete_node(txn: &mut Txn<'_>, node_id: u64) {
+    txn.delete(key(Table::Node).u64(node_id).done());
+}
+
 /// The slot map, by first slot.
 pub fn slot_ranges(kv: &dyn Kv) -> Result<Vec<state::SlotRange>, Fault> {
     read_all(kv, "slot row", &key(Table::SlotRange).done(), usize::MAX)

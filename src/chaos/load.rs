@@ -1,7 +1,7 @@
 //! Clients that start workflows and signal them, and remember what was acknowledged.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use proto::temporal::api::common::v1::WorkflowType;
 use proto::temporal::api::workflowservice::v1::{SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest};
@@ -10,12 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::calls::{self, Client, NAMESPACE};
+use super::calls::{self, Caller, Site};
+use super::journal::{Journal, Operation};
 
-const LANES: usize = 6;
 const SIGNALS: u32 = 12;
 const BETWEEN: Duration = Duration::from_millis(200);
-const CALL: Duration = Duration::from_secs(10);
 
 /// The last signal: the workflow completes when it has seen it.
 pub const DONE: u32 = 1_000_000;
@@ -24,8 +23,9 @@ pub const DONE: u32 = 1_000_000;
 pub struct Record {
     pub workflow_id: String,
     pub run_id: String,
-    /// Numbers of the acknowledged signals.
-    pub signals: Vec<u32>,
+    pub started: Option<Instant>,
+    /// Numbers of the acknowledged signals and when they were.
+    pub signals: Vec<(u32, Instant)>,
     /// A refusal that no retry can mend; there must be none.
     pub refused: Option<Status>,
 }
@@ -36,13 +36,14 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn start(address: SocketAddr) -> Self {
+    pub fn start(site: &Arc<Site>, lanes: usize, journal: &Arc<Journal>) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
-        let mut lanes = JoinSet::new();
-        for _ in 0..LANES {
-            lanes.spawn(lane(calls::client(address, CALL), stop.clone()));
+        let mut tasks = JoinSet::new();
+        for nth in 0..lanes {
+            let caller = Caller::new(site, nth, site.try_for, journal)?;
+            tasks.spawn(lane(caller, stop.clone()));
         }
-        Self { lanes, stop }
+        Ok(Self { lanes: tasks, stop })
     }
 
     /// Lets every client finish the workflow it is at.
@@ -52,55 +53,57 @@ impl Load {
     }
 }
 
-async fn lane(client: Client, stop: CancellationToken) -> Vec<Record> {
+async fn lane(caller: Caller, stop: CancellationToken) -> Vec<Record> {
     let mut records = Vec::new();
     while !stop.is_cancelled() {
         let mut record = Record {
             workflow_id: format!("chaos-{}", Uuid::new_v4()),
             run_id: String::new(),
+            started: None,
             signals: Vec::new(),
             refused: None,
         };
-        record.refused = one_workflow(&client, &mut record).await.err();
+        record.refused = one_workflow(&caller, &mut record).await.err();
         records.push(record);
     }
     records
 }
 
-async fn one_workflow(client: &Client, record: &mut Record) -> Result<(), Status> {
+async fn one_workflow(caller: &Caller, record: &mut Record) -> Result<(), Status> {
     let request = StartWorkflowExecutionRequest {
-        namespace: NAMESPACE.into(),
+        namespace: caller.site.namespace.clone(),
         workflow_id: record.workflow_id.clone(),
         workflow_type: Some(WorkflowType { name: "Chaos".into() }),
-        task_queue: calls::queue(),
+        task_queue: caller.site.task_queue(),
         workflow_task_timeout: calls::seconds(2),
         request_id: Uuid::new_v4().to_string(),
         ..Default::default()
     };
-    let started = calls::persist(|| {
-        let (mut client, request) = (client.clone(), request.clone());
+    let started = caller.persist(Operation::Start, |mut client| {
+        let request = request.clone();
         async move { client.start_workflow_execution(request).await }
     });
     record.run_id = started.await?.run_id;
+    record.started = Some(Instant::now());
     for number in (1..=SIGNALS).chain([DONE]) {
-        signal(client, &record.workflow_id, number).await?;
-        record.signals.push(number);
+        signal(caller, &record.workflow_id, number).await?;
+        record.signals.push((number, Instant::now()));
         tokio::time::sleep(BETWEEN).await;
     }
     Ok(())
 }
 
-async fn signal(client: &Client, workflow_id: &str, number: u32) -> Result<(), Status> {
+async fn signal(caller: &Caller, workflow_id: &str, number: u32) -> Result<(), Status> {
     let request = SignalWorkflowExecutionRequest {
-        namespace: NAMESPACE.into(),
+        namespace: caller.site.namespace.clone(),
         workflow_execution: calls::execution(workflow_id),
         signal_name: "number".into(),
         input: calls::number(number),
         request_id: Uuid::new_v4().to_string(),
         ..Default::default()
     };
-    let signaled = calls::persist(|| {
-        let (mut client, request) = (client.clone(), request.clone());
+    let signaled = caller.persist(Operation::Signal, |mut client| {
+        let request = request.clone();
         async move { client.signal_workflow_execution(request).await }
     });
     signaled.await.map(|_| ())

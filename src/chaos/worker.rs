@@ -1,6 +1,6 @@
 //! Plays the workers: a workflow that runs one activity and completes when it has seen the last signal.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::temporal::api::command::v1::{
@@ -15,7 +15,8 @@ use proto::temporal::api::workflowservice::v1::{
 };
 use tokio::task::JoinSet;
 
-use super::calls::{self, Client, NAMESPACE};
+use super::calls::{self, Caller, Site};
+use super::journal::{Journal, Operation};
 use super::load::DONE;
 
 const POLLERS: usize = 4;
@@ -27,13 +28,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(address: SocketAddr) -> Self {
+    pub fn start(site: &Arc<Site>, journal: &Arc<Journal>) -> anyhow::Result<Self> {
         let mut pollers = JoinSet::new();
-        for _ in 0..POLLERS {
-            pollers.spawn(run_workflow_tasks(calls::client(address, CALL)));
-            pollers.spawn(run_activity_tasks(calls::client(address, CALL)));
+        for nth in 0..POLLERS {
+            // Polls wait long, answers do not.
+            let poller = || Caller::new(site, nth, CALL, journal);
+            let answers = || Caller::new(site, nth, site.try_for, journal);
+            pollers.spawn(run_workflow_tasks(poller()?, answers()?));
+            pollers.spawn(run_activity_tasks(poller()?, answers()?));
         }
-        Self { pollers }
+        Ok(Self { pollers })
     }
 
     pub fn stop(mut self) {
@@ -41,15 +45,16 @@ impl Worker {
     }
 }
 
-async fn run_workflow_tasks(mut client: Client) {
+async fn run_workflow_tasks(poller: Caller, answers: Caller) {
     loop {
         let poll = PollWorkflowTaskQueueRequest {
-            namespace: NAMESPACE.into(),
-            task_queue: calls::queue(),
+            namespace: poller.site.namespace.clone(),
+            task_queue: poller.site.task_queue(),
             identity: "chaos".into(),
             ..Default::default()
         };
-        let Ok(task) = client.poll_workflow_task_queue(poll).await else {
+        let Ok(task) = poller.client().poll_workflow_task_queue(poll).await else {
+            poller.next_address();
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -57,26 +62,26 @@ async fn run_workflow_tasks(mut client: Client) {
         if task.task_token.is_empty() {
             continue;
         }
-        assert!(task.next_page_token.is_empty(), "histories of this test fit into one page");
         let request = RespondWorkflowTaskCompletedRequest {
-            namespace: NAMESPACE.into(),
+            namespace: poller.site.namespace.clone(),
             task_token: task.task_token,
-            commands: decide(&task.history.unwrap_or_default().events),
+            commands: decide(&task.history.unwrap_or_default().events, &poller.site),
             ..Default::default()
         };
         // A refusal is fine: the task may have timed out, or an unseen signal forbids to complete. It comes again.
-        let _answer = calls::persist(|| {
-            let (mut client, request) = (client.clone(), request.clone());
+        let answered = answers.persist(Operation::WorkflowTask, |mut client| {
+            let request = request.clone();
             async move { client.respond_workflow_task_completed(request).await }
-        })
-        .await;
+        });
+        let _told_again = answered.await;
     }
 }
 
-fn decide(history: &[HistoryEvent]) -> Vec<Command> {
+/// Its histories fit into one page.
+fn decide(history: &[HistoryEvent], site: &Site) -> Vec<Command> {
     let has = |wanted: fn(&Event) -> bool| history.iter().filter_map(|event| event.attributes.as_ref()).any(wanted);
     if !has(|event| matches!(event, Event::ActivityTaskScheduledEventAttributes(_))) {
-        return vec![schedule_activity()];
+        return vec![schedule_activity(site)];
     }
     let answered = has(|event| matches!(event, Event::ActivityTaskCompletedEventAttributes(_)));
     let done = has(|event| match event {
@@ -92,11 +97,11 @@ fn decide(history: &[HistoryEvent]) -> Vec<Command> {
     }
 }
 
-fn schedule_activity() -> Command {
+fn schedule_activity(site: &Site) -> Command {
     let attributes = ScheduleActivityTaskCommandAttributes {
         activity_id: "only".into(),
         activity_type: Some(ActivityType { name: "Only".into() }),
-        task_queue: calls::queue(),
+        task_queue: site.task_queue(),
         start_to_close_timeout: calls::seconds(3),
         ..Default::default()
     };
@@ -116,15 +121,16 @@ fn complete() -> Command {
     }
 }
 
-async fn run_activity_tasks(mut client: Client) {
+async fn run_activity_tasks(poller: Caller, answers: Caller) {
     loop {
         let poll = PollActivityTaskQueueRequest {
-            namespace: NAMESPACE.into(),
-            task_queue: calls::queue(),
+            namespace: poller.site.namespace.clone(),
+            task_queue: poller.site.task_queue(),
             identity: "chaos".into(),
             ..Default::default()
         };
-        let Ok(task) = client.poll_activity_task_queue(poll).await else {
+        let Ok(task) = poller.client().poll_activity_task_queue(poll).await else {
+            poller.next_address();
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -133,15 +139,15 @@ async fn run_activity_tasks(mut client: Client) {
             continue;
         }
         let request = RespondActivityTaskCompletedRequest {
-            namespace: NAMESPACE.into(),
+            namespace: poller.site.namespace.clone(),
             task_token: task.task_token,
             ..Default::default()
         };
         // A refusal is fine: the attempt may have timed out. Then the activity is given out again.
-        let _answer = calls::persist(|| {
-            let (mut client, request) = (client.clone(), request.clone());
+        let answered = answers.persist(Operation::Activity, |mut client| {
+            let request = request.clone();
             async move { client.respond_activity_task_completed(request).await }
-        })
-        .await;
+        });
+        let _told_again = answered.await;
     }
 }

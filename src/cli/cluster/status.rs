@@ -1,70 +1,11 @@
-//! `everstep cluster status`: asks any node what the cluster looks like.
+//! `everstep cluster status`: nodes, shards, leaders and lag, as a table or as JSON.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use anyhow::{anyhow, bail};
-use clap::Subcommand;
-use proto::everstep::admin::v1::admin_client::AdminClient;
-use proto::everstep::admin::v1::{ClusterStatusRequest, ClusterStatusResponse, NodeStatus, ShardStatus};
+use proto::everstep::admin::v1::{ClusterStatusResponse, NodeStatus, ShardStatus};
 use serde_json::{json, Value};
-use tonic::transport::Endpoint;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-#[derive(clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Nodes, shards, leaders and lag, as a table or as JSON.
-    Status {
-        /// Peer ports of nodes (host:port); the first that answers is taken. Repeatable, or separated by commas.
-        #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', default_value = "127.0.0.1:7234")]
-        address: Vec<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let Command::Status { address, json } = args.command;
-    let status = ask_any(&address).await?;
-    if json {
-        println!("{:#}", to_json(&status));
-    } else {
-        print!("{}", to_table(&status));
-    }
-    Ok(())
-}
-
-async fn ask_any(addresses: &[String]) -> anyhow::Result<ClusterStatusResponse> {
-    let mut failures = Vec::new();
-    for address in addresses {
-        match ask(address).await {
-            Ok(status) => return Ok(status),
-            Err(error) => failures.push(format!("{address}: {error:#}")),
-        }
-    }
-    bail!("no node answers: {}", failures.join("; "))
-}
-
-async fn ask(address: &str) -> anyhow::Result<ClusterStatusResponse> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|_| anyhow!("not host:port"))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ANSWER_TIMEOUT);
-    let channel = endpoint.connect().await.map_err(|_| anyhow!("cannot connect"))?;
-    let answer = AdminClient::new(channel).cluster_status(ClusterStatusRequest {}).await;
-    Ok(answer.map_err(|status| anyhow!("{}", status.message()))?.into_inner())
-}
-
-fn to_json(status: &ClusterStatusResponse) -> Value {
+pub(super) fn to_json(status: &ClusterStatusResponse) -> Value {
     json!({
         "cluster_id": status.cluster_id,
         "answered_by": status.answered_by,
@@ -77,7 +18,8 @@ fn node_json(node: &NodeStatus) -> Value {
     json!({
         "id": node.node_id,
         "up": node.up,
-        "draining": node.draining,
+        "draining": node.draining || node.kept_drained,
+        "member": node.member,
         "disk_full": node.disk_full,
         "version": node.version,
         "peer": node.peer_address,
@@ -106,6 +48,9 @@ fn shard_json(shard: &ShardStatus) -> Value {
         "term": shard.term,
         "committed": shard.committed,
         "voters": shard.voters,
+        "target": shard.target,
+        "settled": shard.settled,
+        "preferred_leader": shard.preferred_leader,
         "first_slot": shard.first_slot,
         "slots": shard.slots,
         "replicas": shard.replicas.iter().map(|replica| json!({
@@ -113,11 +58,12 @@ fn shard_json(shard: &ShardStatus) -> Value {
             "up": replica.up,
             "applied": replica.applied,
             "lag": replica.lag,
+            "learner": replica.learner,
         })).collect::<Vec<_>>(),
     })
 }
 
-fn to_table(status: &ClusterStatusResponse) -> String {
+pub(super) fn to_table(status: &ClusterStatusResponse) -> String {
     let mut nodes = vec![["NODE", "STATE", "LEADS", "API", "PEER", "VERSION"].map(String::from).to_vec()];
     for node in &status.nodes {
         let leads = status.shards.iter().filter(|shard| shard.leader == node.node_id).count();
@@ -149,15 +95,29 @@ fn node_state(node: &NodeStatus) -> &'static str {
     match node {
         NodeStatus { up: false, .. } => "down",
         NodeStatus { disk_full: true, .. } => "disk full",
-        NodeStatus { draining: true, .. } => "leaving",
+        NodeStatus { draining: true, .. } => "stopping",
+        NodeStatus { member, .. } if member == "joining" => "joining",
+        NodeStatus { member, .. } if member == "leaving" => "leaving",
+        NodeStatus { kept_drained: true, .. } => "drained",
         NodeStatus { .. } => "up",
     }
 }
 
+/// Voters first; a voter to come and one that goes are named, and so are replicas that only read.
 fn replicas(shard: &ShardStatus) -> String {
-    let one = |replica: &proto::everstep::admin::v1::ShardReplica| match replica.up {
-        true => format!("{} ({})", replica.node_id, replica.lag),
-        false => format!("{} (down)", replica.node_id),
+    let one = |replica: &proto::everstep::admin::v1::ShardReplica| {
+        let node = replica.node_id;
+        let is_target = shard.target.is_empty() || shard.target.contains(&node);
+        let part = match (replica.learner, is_target) {
+            (true, true) => " catches up",
+            (true, false) => " reads",
+            (false, false) => " goes",
+            (false, true) => "",
+        };
+        match replica.up {
+            true => format!("{node} ({}{part})", replica.lag),
+            false => format!("{node} (down{part})"),
+        }
     };
     shard.replicas.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -190,6 +150,7 @@ mod tests {
             ..NodeStatus::default()
         };
         let replica = |node_id, up, lag| ShardReplica { node_id, up, lag, ..ShardReplica::default() };
+        let learner = |node_id| ShardReplica { learner: true, ..replica(node_id, true, 7) };
         ClusterStatusResponse {
             cluster_id: "c".into(),
             answered_by: 1,
@@ -198,8 +159,9 @@ mod tests {
                 shard: 0,
                 leader: 1,
                 term: 3,
-                replicas: vec![replica(1, true, 0), replica(2, false, 9)],
+                replicas: vec![replica(1, true, 0), replica(2, false, 9), learner(3), learner(4)],
                 voters: vec![1, 2],
+                target: vec![1, 3],
                 ..ShardStatus::default()
             }],
         }
@@ -209,7 +171,10 @@ mod tests {
     fn the_table() {
         let text = to_table(&example());
         assert!(text.contains("1     up     1      127.0.0.1:1"), "{text}");
-        assert!(text.contains("system  1       3     0          1 (0), 2 (down)"), "{text}");
+        assert!(
+            text.contains("system  1       3     0          1 (0), 2 (down goes), 3 (7 catches up), 4 (7 reads)"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,0 +1,233 @@
+//! What is printed in the end.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::{json, Value};
+
+use super::journal::{Entry, Operation};
+use super::verify::{Kind, Violation};
+
+/// One fault, from its beginning until the cluster was whole again.
+#[derive(Debug, Clone)]
+pub struct Happened {
+    pub what: String,
+    pub from: Instant,
+    pub to: Instant,
+}
+
+pub struct Report {
+    pub schedule: String,
+    pub seed: u64,
+    pub nodes: usize,
+    pub began: Instant,
+    pub ended: Instant,
+    pub workflows: usize,
+    pub faults: Vec<Happened>,
+    pub entries: Vec<Entry>,
+    pub violations: Vec<Violation>,
+}
+
+/// Operations of a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    operations: usize,
+    failed: usize,
+    /// Tries without an answer that told; each was repeated.
+    unknown: u64,
+    longest: Duration,
+}
+
+impl Tally {
+    fn of<'e>(entries: impl Iterator<Item = &'e Entry>) -> Self {
+        entries.fold(Self::default(), |tally, entry| Self {
+            operations: tally.operations + 1,
+            failed: tally.failed + usize::from(entry.failed),
+            unknown: tally.unknown + u64::from(entry.unknown),
+            longest: tally.longest.max(entry.took()),
+        })
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "operations": self.operations,
+            "failed": self.failed,
+            "unknown": self.unknown,
+            "longest_pause_ms": u64::try_from(self.longest.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+impl Report {
+    pub fn passed(&self) -> bool {
+        self.violations.is_empty() && self.all().failed == 0
+    }
+
+    fn all(&self) -> Tally {
+        Tally::of(self.entries.iter())
+    }
+
+    fn during(&self, fault: &Happened) -> Tally {
+        Tally::of(self.entries.iter().filter(|entry| entry.is_within(fault.from, fault.to)))
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        self.violations.iter().filter(|violation| violation.kind == kind).count()
+    }
+
+    /// The fault during which the violation's operation was acknowledged.
+    fn blamed(&self, violation: &Violation) -> Option<&Happened> {
+        let at = violation.at?;
+        self.faults.iter().find(|fault| fault.from <= at && at <= fault.to)
+    }
+
+    fn violations_of(&self, fault: &Happened) -> usize {
+        let blamed = |violation: &&Violation| self.blamed(violation).is_some_and(|blamed| blamed.from == fault.from);
+        self.violations.iter().filter(blamed).count()
+    }
+
+    pub fn json(&self) -> Value {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let kinds = Operation::ALL.map(|operation| {
+            let of_kind = self.entries.iter().filter(|entry| entry.operation == operation);
+            (operation.name(), of_kind.count())
+        });
+        json!({
+            "schedule": self.schedule,
+            "seed": self.seed,
+            "nodes": self.nodes,
+            "seconds": (self.ended - self.began).as_secs_f64(),
+            "passed": self.passed(),
+            "workflows": self.workflows,
+            "operations": kinds.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "all": self.all().json(),
+            "lost": self.count(Kind::Lost),
+            "doubled": self.count(Kind::Doubled),
+            "differing": self.count(Kind::Differs),
+            "other": self.count(Kind::Other),
+            "faults": self.faults.iter().map(|fault| json!({
+                "fault": fault.what,
+                "at_ms": millis(fault.from - self.began),
+                "until_whole_ms": millis(fault.to - fault.from),
+                "seen": self.during(fault).json(),
+                "violations": self.violations_of(fault),
+            })).collect::<Vec<_>>(),
+            "violations": self.violations.iter().map(|violation| json!({
+                "workflow": violation.workflow_id,
+                "what": violation.what,
+                "during": self.blamed(violation).map(|fault| fault.what.clone()),
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let seconds = (self.ended - self.began).as_secs_f64();
+        let (nodes, seed) = (self.nodes, self.seed);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "schedule {}, seed {seed}, {seconds:.0} s, {nodes} nodes\n", self.schedule);
+        let _ = writeln!(
+            text,
+            "{:>8}  {:<34} {:>6} {:>6} {:>8} {:>9}",
+            "at", "fault", "calls", "failed", "unknown", "longest"
+        );
+        for fault in &self.faults {
+            let (at, seen) = ((fault.from - self.began).as_secs_f64(), self.during(fault));
+            let _ = writeln!(
+                text,
+                "{at:>6.1} s  {:<34} {:>6} {:>6} {:>8} {:>7.2} s",
+                fault.what,
+                seen.operations,
+                seen.failed,
+                seen.unknown,
+                seen.longest.as_secs_f64()
+            );
+        }
+        let all = self.all();
+        let kinds = Operation::ALL.map(|operation| {
+            let count = self.entries.iter().filter(|entry| entry.operation == operation).count();
+            format!("{count} {}", operation.name())
+        });
+        let _ = writeln!(text, "\n{} workflows: {}", self.workflows, kinds.join(", "));
+        let _ = writeln!(
+            text,
+            "calls {}, failed {}, tries with an unknown outcome {}",
+            all.operations, all.failed, all.unknown
+        );
+        let _ = writeln!(text, "longest pause of a call {:.2} s", all.longest.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "lost {}, doubled {}, histories that differ {}, other {}",
+            self.count(Kind::Lost),
+            self.count(Kind::Doubled),
+            self.count(Kind::Differs),
+            self.count(Kind::Other)
+        );
+        for violation in self.violations.iter().take(50) {
+            let during = self.blamed(violation).map(|fault| format!(" (during: {})", fault.what)).unwrap_or_default();
+            let _ = writeln!(text, "  {}: {}{during}", violation.workflow_id, violation.what);
+        }
+        let _ = writeln!(text, "{}", if self.passed() { "PASS" } else { "VIOLATION" });
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let began = Instant::now();
+        let at = |millis| began + Duration::from_millis(millis);
+        let entry = |from, to, unknown| Entry {
+            operation: Operation::Signal,
+            begun: at(from),
+            ended: at(to),
+            unknown,
+            failed: false,
+        };
+        Report {
+            schedule: "mix".into(),
+            seed: 7,
+            nodes: 3,
+            began,
+            ended: at(10_000),
+            workflows: 1,
+            faults: vec![Happened { what: "kill -9 node 2".into(), from: at(1000), to: at(3000) }],
+            entries: vec![entry(0, 10, 0), entry(900, 2100, 4), entry(2990, 3100, 0), entry(5000, 5001, 0)],
+            violations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_fault_did_is_counted_where_it_did_it() {
+        let report = report();
+        let seen = report.during(&report.faults[0]);
+        assert_eq!((seen.operations, seen.unknown, seen.longest), (2, 4, Duration::from_millis(1200)));
+        assert!(report.passed());
+        let text = report.text();
+        assert!(
+            text.contains("   1.0 s  kill -9 node 2 ") && text.contains("longest pause of a call 1.20 s"),
+            "{text}"
+        );
+        assert!(text.ends_with("PASS\n"));
+    }
+
+    #[test]
+    fn a_violation_names_its_fault_and_fails_the_run() {
+        let mut report = report();
+        report.violations.push(Violation {
+            kind: Kind::Lost,
+            workflow_id: "w".into(),
+            what: "signal 3 was acknowledged and is missing".into(),
+            at: Some(report.began + Duration::from_millis(1500)),
+        });
+        assert!(!report.passed());
+        assert!(report.text().contains("is missing (during: kill -9 node 2)"));
+        let json = report.json();
+        assert_eq!(
+            (&json["lost"], &json["passed"], &json["faults"][0]["violations"]),
+            (&json!(1), &json!(false), &json!(1))
+        );
+    }
+}

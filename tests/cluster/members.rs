@@ -1,0 +1,145 @@
+//! Members come and go while clients start workflows; nodes in this process, wishes through the admin service.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use everstep::config::{Config, NamespaceSeed};
+use everstep::node::Node;
+use futures::future::{join_all, try_join_all};
+use proto::everstep::admin::v1::admin_client::AdminClient;
+use proto::everstep::admin::v1::{
+    ClusterStatusResponse, DrainNodeRequest, RemoveNodeRequest, ReplaceNodeRequest, TransferLeaderRequest,
+};
+use statemachine::tables;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use super::in_process::{configs, free_ports, soon, starts};
+use everstep::cluster::Target;
+
+async fn admin(address: SocketAddr) -> AdminClient<Channel> {
+    AdminClient::connect(format!("http://{address}")).await.expect("the node answers")
+}
+
+fn joining(id: u64, directory: &std::path::Path, through: SocketAddr) -> Config {
+    let port = free_ports().next().expect("there are free ports");
+    let peer = port.local_addr().expect("it is bound");
+    let mut config = Config {
+        node_id: id,
+        data_dir: directory.join(id.to_string()),
+        join: vec!["127.0.0.1:1".into(), through.to_string()],
+        ..Config::default()
+    };
+    config.listen.api = "127.0.0.1:0".parse().expect("an address");
+    config.listen.peer = peer;
+    config.bootstrap.namespaces = vec![NamespaceSeed::named("default")];
+    config
+}
+
+/// Waits until the cluster looks so.
+async fn until(node: &Node, what: &str, wanted: impl Fn(&ClusterStatusResponse) -> bool) -> ClusterStatusResponse {
+    let end = soon() + Duration::from_secs(20);
+    loop {
+        let status = node.router().status().await;
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < end, "{what}: {status:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn is_settled(status: &ClusterStatusResponse) -> bool {
+    status.shards.len() == 4 && status.shards.iter().all(|shard| shard.settled && shard.voters == shard.target)
+}
+
+fn is_active(status: &ClusterStatusResponse, id: u64) -> bool {
+    status.nodes.iter().any(|node| node.node_id == id && node.member == "active")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_join_replace_and_leave_under_load() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let configs = configs(directory.path());
+    let peers: Vec<SocketAddr> = configs.iter().map(|config| config.listen.peer).collect();
+    let mut nodes = try_join_all(configs.into_iter().map(Node::start)).await.expect("three nodes start");
+    let namespace = nodes[0].namespaces().by_name("default").await.expect("it was bootstrapped");
+    until(&nodes[0], "places are written down", is_settled).await;
+
+    let stop = CancellationToken::new();
+    let load = join_all(nodes[..2].iter().map(|node| {
+        let name = format!("load-{}", node.router().this_node());
+        tokio::spawn(starts(node.router().clone(), namespace.clone(), name, stop.clone()))
+    }));
+    let load = tokio::spawn(load);
+
+    let fourth = Node::start(joining(4, directory.path(), peers[0])).await.expect("it joins");
+    let status = until(&nodes[0], "node 4 is in its place", |now| is_active(now, 4) && is_settled(now)).await;
+    let with_vote = status.shards.iter().filter(|shard| shard.voters.contains(&4)).count();
+    assert!(with_vote >= 2, "it takes its share of the voters: {status:#?}");
+    assert!(status.shards.iter().all(|shard| shard.voters.len() == 3));
+
+    let dead = nodes.pop().expect("there are three");
+    dead.shutdown().await;
+    let mut client = admin(peers[0]).await;
+    let too_much = client.remove_node(RemoveNodeRequest { node_id: 9 }).await.expect_err("refused");
+    assert_eq!(too_much.message(), "node 9 is not a member");
+    client.replace_node(ReplaceNodeRequest { node_id: 3, replaced_by: 4 }).await.expect("it is accepted");
+    let status =
+        until(&nodes[0], "node 3 is gone", |now| now.nodes.iter().all(|node| node.node_id != 3) && is_settled(now))
+            .await;
+    assert!(status.shards.iter().all(|shard| shard.voters == [1, 2, 4]), "{status:#?}");
+
+    stop.cancel();
+    for (name, counted) in ["load-1", "load-2"].iter().zip(load.await.expect("the load ends")) {
+        let (count, slowest) = counted.expect("no start fails");
+        println!("{name}: {count} starts, the slowest took {slowest:?}");
+        assert!(count > 0 && slowest < Duration::from_secs(10));
+        for number in 0..count {
+            let workflow_id = format!("{name}-{number}");
+            let target = Target::Workflow { namespace_id: &namespace.id, workflow_id: &workflow_id };
+            let rows = fourth.router().read(target, soon()).await.expect("a barrier passes");
+            assert!(tables::current(&rows, &namespace.id, &workflow_id).expect("readable").is_some(), "{workflow_id}");
+        }
+    }
+    refusals(&nodes[0], peers[0]).await;
+    let again = Node::start(joining(3, &directory.path().join("again"), peers[0])).await;
+    let why = again.map(|_| ()).expect_err("its id was used").to_string();
+    assert!(why.contains("node 3 was removed"), "{why}");
+    fourth.shutdown().await;
+    join_all(nodes.into_iter().map(Node::shutdown)).await;
+}
+
+async fn refusals(node: &Node, peer: SocketAddr) {
+    let mut client = admin(peer).await;
+    let transfer = TransferLeaderRequest { shard: 2, node_id: 4 };
+    let note = client.transfer_leader(transfer).await.expect("it leads").into_inner().note;
+    assert_eq!((note.as_str(), node.router().leader_of(2)), ("", Some(4)));
+    let note =
+        client.drain_node(DrainNodeRequest { node_id: 4, undo: false }).await.expect("drained").into_inner().note;
+    assert_eq!(note, "");
+    let status = node.router().status().await;
+    assert!(status.shards.iter().all(|shard| shard.leader != 4), "{status:#?}");
+    let refused = client.transfer_leader(transfer).await.expect_err("refused");
+    assert_eq!(refused.message(), "node 4 is drained or leaves: leaderships are kept away from it");
+    client.drain_node(DrainNodeRequest { node_id: 4, undo: true }).await.expect("undone");
+    // The wish of before holds again.
+    until(node, "node 4 leads again", |now| now.shards.iter().any(|shard| shard.shard == 2 && shard.leader == 4)).await;
+}
+
+/// A node that lost its data directory must not vote under its old id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_data_directory_is_noticed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let configs = configs(directory.path());
+    let mut nodes = try_join_all(configs.clone().into_iter().map(Node::start)).await.expect("three nodes start");
+    nodes.pop().expect("there are three").shutdown().await;
+    let mut lost = configs[2].clone();
+    lost.data_dir = directory.path().join("empty");
+    let why = Node::start(lost).await.map(|_| ()).expect_err("it is refused").to_string();
+    assert!(why.contains("node 3 is a member with another data directory"), "{why}");
+    let back = Node::start(configs[2].clone()).await.expect("its own directory is fine");
+    back.shutdown().await;
+    join_all(nodes.into_iter().map(Node::shutdown)).await;
+}
