@@ -173,4 +173,21 @@ impl admin::admin_server::Admin for AdminService {
         self.router.peers.cuts.cut(&nodes, time);
         Ok(Response::new(admin::CutOffResponse {}))
     }
+
+    async fn shard_digests(
+        &self,
+        _request: Request<admin::ShardDigestsRequest>,
+    ) -> Result<Response<admin::ShardDigestsResponse>, Status> {
+        let mut shards = Vec::new();
+        for group in self.router.groups.groups() {
+            let (shard, snapshot) = (group.shard(), group.snapshot());
+            let digest = move || Ok((snapshot.applied()?, snapshot.digest()?));
+            let read = tokio::task::spawn_blocking(digest).await.map_err(|error| Status::internal(error.to_string()))?;
+            let (applied, digest) = read.map_err(|error: anyhow::Error| Status::internal(error.to_string()))?;
+            let applied = applied.map(|applied| applied.index).unwrap_or_default();
+            shards.push(admin::ShardDigest { shard, applied, digest: digest.to_vec().into() });
+        }
+        shards.sort_by_key(|digest| digest.shard);
+        Ok(Response::new(admin::ShardDigestsResponse { shards }))
+    }
 }

@@ -1,0 +1,68 @@
+//! (g) Every run that is there is in every node's list, once and with its status; the count is the list's length.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::history::History;
+use crate::verdict::Checked;
+
+pub fn check(history: &History) -> Checked {
+    let mut checked = Checked::new("lists");
+    let Some(nodes) = history.finals.get("lists").and_then(Value::as_object) else { return checked };
+    for (node, listed) in nodes {
+        let mut found: BTreeMap<&str, (&str, u32)> = BTreeMap::new();
+        for run in listed["runs"].as_array().into_iter().flatten() {
+            let (run, status) = (run[0].as_str().unwrap_or_default(), run[1].as_str().unwrap_or_default());
+            found.entry(run).or_insert((status, 0)).1 += 1;
+        }
+        let length: u32 = found.values().map(|(_, times)| times).sum();
+        if listed["count"].as_i64() != Some(i64::from(length)) {
+            checked.violation(node, format!("node {node} lists {length} runs and counts {}", listed["count"]));
+        }
+        for run in history.runs.iter().filter(|run| !run.events.is_empty()) {
+            checked.compared += 1;
+            match found.get(run.run_id.as_str()) {
+                None => checked.violation(&run.key, format!("run {} is not in the list of node {node}", run.run_id)),
+                Some((_, 2..)) => {
+                    checked.violation(&run.key, format!("run {} is in the list of node {node} twice", run.run_id));
+                }
+                Some((status, _)) if !is(status, &run.status) => {
+                    checked
+                        .violation(&run.key, format!("the list of node {node} says {status}, Describe {}", run.status));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    checked
+}
+
+/// `WORKFLOW_EXECUTION_STATUS_TIMED_OUT` is `TimedOut`.
+fn is(listed: &str, status: &str) -> bool {
+    listed.trim_start_matches("WORKFLOW_EXECUTION_STATUS_").replace('_', "").eq_ignore_ascii_case(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::checker::testing::{history, run};
+
+    fn violations(listed: Value) -> usize {
+        let mut history = history(Vec::new(), vec![run("w", "TimedOut", &[("WorkflowExecutionStarted", Value::Null)])]);
+        history.finals.insert("lists".into(), json!({ "1": listed }));
+        check(&history).violations.len()
+    }
+
+    #[test]
+    fn a_list_has_every_run_once_with_its_status() {
+        let timed_out = json!(["r", "WORKFLOW_EXECUTION_STATUS_TIMED_OUT"]);
+        assert_eq!(violations(json!({ "count": 1, "runs": [timed_out] })), 0);
+        assert_eq!(violations(json!({ "count": 2, "runs": [timed_out] })), 1);
+        assert_eq!(violations(json!({ "count": 0, "runs": [] })), 1);
+        assert_eq!(violations(json!({ "count": 2, "runs": [timed_out, timed_out] })), 1);
+        assert_eq!(violations(json!({ "count": 1, "runs": [["r", "WORKFLOW_EXECUTION_STATUS_RUNNING"]] })), 1);
+    }
+}

@@ -1,0 +1,146 @@
+//! Where nodes listen, how they reach each other, and how a node's process is started.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::Context;
+use rand::Rng;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use super::Plan;
+use crate::net::links::Links;
+use crate::net::netns::Namespaces;
+use crate::net::proxy::Proxy;
+use crate::net::Net;
+
+/// Below the range that the system gives to outgoing connections.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const CLOCK_FILE: &str = "clock";
+
+pub struct Addresses {
+    pub api: SocketAddr,
+    pub peer: SocketAddr,
+    pub for_clients: SocketAddr,
+    /// How this node reaches each node, itself included.
+    pub peers: BTreeMap<u64, SocketAddr>,
+}
+
+/// Every ordered pair, and the clients to each node, go through a proxy of their own.
+pub async fn behind_proxies(ids: &[u64], links: &Arc<Links>) -> anyhow::Result<(BTreeMap<u64, Addresses>, Vec<Proxy>)> {
+    let mut held = Vec::new();
+    let mut ports = BTreeMap::new();
+    for &id in ids {
+        let (api, peer) = (listen().await?, listen().await?);
+        ports.insert(id, (api.local_addr()?, peer.local_addr()?));
+        held.push((api, peer));
+    }
+    let (mut proxies, mut all) = (Vec::new(), BTreeMap::new());
+    for &from in ids {
+        let (api, peer) = ports[&from];
+        let mut peers = BTreeMap::from([(from, peer)]);
+        for &to in ids.iter().filter(|&&to| to != from) {
+            let proxy = Proxy::start(listen().await?, (from, to), ports[&to].1, links.clone()).await?;
+            peers.insert(to, proxy.address);
+            proxies.push(proxy);
+        }
+        let clients = Proxy::start(listen().await?, (0, from), api, links.clone()).await?;
+        all.insert(from, Addresses { api, peer, for_clients: clients.address, peers });
+        proxies.push(clients);
+    }
+    drop(held);
+    Ok((all, proxies))
+}
+
+/// In namespaces every node has an address of its own and the usual ports.
+pub fn in_namespaces(ids: &[u64], namespaces: &Namespaces) -> BTreeMap<u64, Addresses> {
+    let at = |id, port| SocketAddr::new(namespaces.address(id), port);
+    let peers: BTreeMap<u64, SocketAddr> = ids.iter().map(|&id| (id, at(id, 7234))).collect();
+    let one = |&id: &u64| {
+        let api = at(id, 7233);
+        (id, Addresses { api, peer: at(id, 7234), for_clients: api, peers: peers.clone() })
+    };
+    ids.iter().map(one).collect()
+}
+
+async fn listen() -> anyhow::Result<TcpListener> {
+    for _ in 0..200 {
+        let port = rand::rng().random_range(PORTS);
+        if let Ok(listener) = TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), port)).await {
+            return Ok(listener);
+        }
+    }
+    anyhow::bail!("no free port")
+}
+
+/// A node's configuration. Long polls are short, so that a worker that a fault cut off soon asks elsewhere.
+pub fn config(id: u64, plan: &Plan, addresses: &Addresses) -> String {
+    let data = plan.folder.join(format!("node-{id}")).join("data");
+    let mut text = format!(
+        "cluster_id = \"jepsen\"\nnode_id = {id}\ndata_dir = \"{}\"\nadvertise = \"{}\"\npeers = [\n",
+        data.display(),
+        addresses.peer
+    );
+    for (peer, address) in &addresses.peers {
+        let _ = writeln!(text, "  {{ id = {peer}, address = \"{address}\" }},");
+    }
+    let _ = write!(
+        text,
+        "]\n[listen]\napi = \"{}\"\npeer = \"{}\"\n\
+         [frontend]\npoll_timeout = \"10s\"\nhistory_poll_timeout = \"5s\"\n\
+         [limits]\nrun_gap_min = \"0s\"\n\
+         [bootstrap]\nnamespaces = [{{ name = \"default\", retention = \"72h\" }}]\n\
+         [log]\nlevel = \"info\"\n",
+        addresses.api, addresses.peer
+    );
+    if plan.small_logs {
+        text.push_str("[raft]\nsnapshot_log_bytes = 1000000\nlog_entries_kept = 300\n");
+        text.push_str("[storage]\nflush_every = \"5s\"\nflush_log_bytes = 500000\n");
+        text.push_str("disk_reserve_bytes = 8388608\n");
+    } else {
+        text.push_str("[storage]\ndisk_reserve_bytes = 8388608\n");
+    }
+    text
+}
+
+/// The command that runs a node; its process ends when this one does.
+pub fn command(id: u64, plan: &Plan, net: &Net, folder: &Path) -> Command {
+    let mut command = match net {
+        Net::Proxy(_) => Command::new(&plan.everstep),
+        Net::Netns(namespaces) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", &namespaces.name(id)]).arg(&plan.everstep);
+            command
+        }
+    };
+    command.arg("server").arg("--config").arg(folder.join("everstep.toml")).arg("--stop-on-stdin-eof");
+    if plan.clocks {
+        command
+            .env("LD_PRELOAD", FAKETIME)
+            .env("FAKETIME_TIMESTAMP_FILE", folder.join(CLOCK_FILE))
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+    command.stdin(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Sets what libfaketime adds to the node's wall clock.
+pub fn write_clock(folder: &Path, millis: i64) -> anyhow::Result<()> {
+    let sign = if millis < 0 { '-' } else { '+' };
+    let text = format!("{sign}{}.{:03}", millis.abs() / 1000, millis.abs() % 1000);
+    // Renamed into place: a half-written file would be read as another time.
+    let (new, file) = (folder.join("clock.new"), folder.join(CLOCK_FILE));
+    fs_err::write(&new, text)?;
+    fs_err::rename(&new, &file).context("the clock of a node")
+}
+
+/// Whether this machine has libfaketime.
+pub fn can_set_clocks() -> bool {
+    Path::new(FAKETIME).exists()
+}

@@ -1,0 +1,75 @@
+//! Who breaks things: `plan` says what and when (from a seed, without doing anything), `act` does it and takes it back.
+
+mod act;
+pub mod plan;
+mod run;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::history::Nanos;
+
+pub use run::{run, Broken};
+
+/// Kinds of faults. Those that a run's plan may choose from are given on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// kill -9 of one node.
+    Kill,
+    /// kill -9 of a majority at once.
+    KillMajority,
+    /// kill -9 of all nodes at once.
+    KillAll,
+    /// SIGSTOP of one node, and SIGCONT.
+    Pause,
+    /// SIGSTOP of a majority, and SIGCONT.
+    PauseMajority,
+    /// One node alone.
+    Isolate,
+    /// Two sides.
+    Halves,
+    /// Two sides that both reach one node.
+    Bridge,
+    /// Every node reaches only its neighbours.
+    Ring,
+    /// One node is not heard by the others.
+    Mute,
+    /// One node does not hear the others.
+    Deaf,
+    /// Clients do not reach one node.
+    NoClients,
+    /// Everything between nodes is late (proxy mode only).
+    Slow,
+    /// Packets between nodes are lost.
+    Lossy,
+    /// SIGTERM of one node, and a start.
+    Restart,
+    /// SIGTERM of one node after the other.
+    Rolling,
+    /// One node's wall clock jumps.
+    Clock,
+    /// One node's disk is full.
+    DiskFull,
+}
+
+impl Kind {
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// A fault as it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Fault {
+    pub kind: Kind,
+    /// What exactly: nodes, pairs, amounts.
+    pub what: String,
+    /// The nodes that it was aimed at.
+    pub nodes: Vec<u64>,
+    /// Data shards that these nodes led when it began.
+    pub led: Vec<u32>,
+    pub begin: Nanos,
+    /// When it was taken back.
+    pub end: Nanos,
+}

@@ -1,0 +1,100 @@
+//! A schedule of faults: the same for the same seed, length, kinds and number of nodes.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+
+/// Which node; leaders are only known when it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    Node(u64),
+    /// The one that leads most data shards.
+    Busiest,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Before it, with everything whole.
+    pub calm: Duration,
+    pub kind: Kind,
+    pub target: Target,
+    /// Until it is taken back.
+    pub hold: Duration,
+    /// A number for what the kind still has to choose.
+    pub choice: u64,
+}
+
+/// Steps that together take no longer than `length`, but at least one.
+pub fn plan(seed: u64, length: Duration, kinds: &[Kind], nodes: u64) -> Vec<Step> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut steps: Vec<Step> = Vec::new();
+    let mut taken = Duration::ZERO;
+    while let Some(&kind) = kinds.choose(&mut random) {
+        let calm = Duration::from_millis(random.random_range(3_000..6_000));
+        let hold = Duration::from_millis(random.random_range(hold_millis(kind)));
+        let target = match random.random_bool(0.6) {
+            true => Target::Busiest,
+            false => Target::Node(random.random_range(1..=nodes)),
+        };
+        let choice = random.random();
+        taken += calm + hold;
+        if taken > length && !steps.is_empty() {
+            break;
+        }
+        steps.push(Step { calm, kind, target, hold, choice });
+    }
+    steps
+}
+
+/// Short enough that many fit into a run, long enough for elections and for what times out after seconds.
+fn hold_millis(kind: Kind) -> std::ops::Range<u64> {
+    match kind {
+        Kind::Kill | Kind::KillMajority => 300..5_000,
+        Kind::KillAll => 100..3_000,
+        Kind::Pause | Kind::PauseMajority => 800..8_000,
+        Kind::Isolate | Kind::Halves | Kind::Bridge | Kind::Ring | Kind::Mute | Kind::Deaf => 2_000..9_000,
+        Kind::NoClients | Kind::Slow | Kind::Lossy => 3_000..8_000,
+        Kind::Restart | Kind::Rolling => 200..1_500,
+        Kind::Clock => 2_000..8_000,
+        Kind::DiskFull => 4_000..9_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_plan_and_another_one_another() {
+        let minute = Duration::from_secs(60);
+        let of = |seed| plan(seed, minute, Kind::value_variants(), 3);
+        assert_eq!(of(7), of(7));
+        assert_ne!(of(7), of(8));
+        let total: Duration = of(7).iter().map(|step| step.calm + step.hold).sum();
+        assert!(total <= minute && of(7).len() > 3);
+    }
+
+    #[test]
+    fn a_short_run_has_one_fault_and_a_run_without_kinds_none() {
+        assert_eq!(plan(1, Duration::from_secs(1), &[Kind::Kill], 3).len(), 1);
+        assert!(plan(1, Duration::from_secs(60), &[], 3).is_empty());
+    }
+
+    #[test]
+    fn a_long_plan_uses_every_kind_and_both_targets() {
+        let steps = plan(3, Duration::from_secs(3600), Kind::value_variants(), 5);
+        for kind in Kind::value_variants() {
+            assert!(steps.iter().any(|step| step.kind == *kind), "{kind:?}");
+        }
+        assert!(steps.iter().any(|step| step.target == Target::Busiest));
+        assert!((1..=5).all(|node| steps.iter().any(|step| step.target == Target::Node(node))));
+    }
+}

@@ -1,0 +1,65 @@
+//! Goes through a plan while clients work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::act::{act, aim, undo};
+use super::plan::{Step, Target};
+use super::Fault;
+use crate::cluster::Cluster;
+use crate::history::Recorder;
+
+/// After a fault was taken back every shard has a leader within this, or the cluster does not recover.
+const RECOVER: Duration = Duration::from_secs(60);
+
+/// Why the plan could not be gone through.
+pub enum Broken {
+    /// The cluster does not become whole again: a violation.
+    Everstep(String),
+    /// A fault could not be made or taken back.
+    Harness(String),
+}
+
+/// The faults that were made, and why there are no more of them.
+pub async fn run(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, steps: &[Step]) -> (Vec<Fault>, Option<Broken>) {
+    let mut faults = Vec::new();
+    for step in steps {
+        match one(cluster, recorder, step).await {
+            Ok(fault) => {
+                let seconds = (fault.end - fault.begin) as f64 / 1e9;
+                println!("{:8.1} s  {} (for {seconds:.1} s)", fault.begin as f64 / 1e9, fault.what);
+                faults.push(fault);
+            }
+            Err(error) => return (faults, Some(Broken::Harness(format!("{:?}: {error:#}", step.kind)))),
+        }
+        if let Err(error) = cluster.await_leaders(RECOVER).await {
+            let ends = cluster.unexpected_ends().await;
+            let ends: Vec<String> =
+                ends.into_iter().map(|(node, how)| format!("; node {node} ended with {how}")).collect();
+            return (faults, Some(Broken::Everstep(format!("after {:?}: {error:#}{}", step.kind, ends.concat()))));
+        }
+    }
+    (faults, None)
+}
+
+async fn one(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, step: &Step) -> anyhow::Result<Fault> {
+    tokio::time::sleep(step.calm).await;
+    let leaders = cluster.leaders().await;
+    let busiest = |node: &u64| leaders.iter().filter(|(shard, leader)| **shard > 0 && *leader == node).count();
+    let nodes = cluster.ids();
+    let target = match step.target {
+        Target::Node(node) => node,
+        Target::Busiest => nodes.iter().copied().max_by_key(busiest).unwrap_or(1),
+    };
+    let aimed = aim(step, target, &nodes);
+    let led = leaders.iter().filter(|(shard, leader)| **shard > 0 && aimed.contains(leader)).map(|(shard, _)| *shard);
+    let led: Vec<u32> = led.collect();
+    // A rolling restart takes effect while it is made; the others when they have been made.
+    let before = recorder.now();
+    let done = act(cluster, step, &aimed).await?;
+    let rolled = step.kind == super::Kind::Rolling || step.kind == super::Kind::Restart;
+    let begin = if rolled { before } else { recorder.now() };
+    tokio::time::sleep(if step.kind == super::Kind::Rolling { Duration::ZERO } else { step.hold }).await;
+    undo(cluster, &done).await?;
+    Ok(Fault { kind: step.kind, what: done.what, nodes: done.nodes, led, begin, end: recorder.now() })
+}

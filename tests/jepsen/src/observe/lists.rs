@@ -1,0 +1,79 @@
+//! Lists and counts of workflows by every node, and the digest of every replica.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::everstep::admin::v1::admin_client::AdminClient;
+use proto::everstep::admin::v1::ShardDigestsRequest;
+use proto::temporal::api::workflowservice::v1::{CountWorkflowExecutionsRequest, ListWorkflowExecutionsRequest};
+use serde_json::{json, Value};
+use tokio::time::Instant;
+
+use super::PATIENCE;
+use crate::client::{self, Client, NAMESPACE};
+use crate::workload::Context;
+
+/// For each node: `[run id, status]` of every run it lists, and what it counts.
+pub async fn from_every_node(clients: &[(u64, Client)]) -> anyhow::Result<Value> {
+    let mut nodes = BTreeMap::new();
+    for (node, client) in clients {
+        let mut request = ListWorkflowExecutionsRequest {
+            namespace: NAMESPACE.into(),
+            page_size: 1000,
+            ..ListWorkflowExecutionsRequest::default()
+        };
+        let mut runs = Vec::new();
+        loop {
+            let page = client::persist(PATIENCE, |_| {
+                let (mut client, request) = (client.clone(), request.clone());
+                async move { client.list_workflow_executions(request).await }
+            });
+            let page = page.await?;
+            runs.extend(
+                page.executions.iter().map(|info| {
+                    json!([info.execution.clone().unwrap_or_default().run_id, info.status().as_str_name()])
+                }),
+            );
+            request.next_page_token = page.next_page_token;
+            if request.next_page_token.is_empty() {
+                break;
+            }
+        }
+        let counted = client::persist(PATIENCE, |_| {
+            let mut client = client.clone();
+            let request = CountWorkflowExecutionsRequest { namespace: NAMESPACE.into(), ..Default::default() };
+            async move { client.count_workflow_executions(request).await }
+        });
+        nodes.insert(node.to_string(), json!({ "count": counted.await?.count, "runs": runs }));
+    }
+    Ok(json!(nodes))
+}
+
+/// Asks until every replica of a shard has applied the same entries: `{shard: [[node, index, digest], …]}`.
+pub async fn digests(context: &Arc<Context>) -> anyhow::Result<Value> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let found = digests_once(context).await?;
+        let settled = found.values().all(|replicas: &Vec<(u64, u64, String)>| {
+            replicas.len() == context.nodes.len() && replicas.windows(2).all(|two| two[0].1 == two[1].1)
+        });
+        if (settled && !found.is_empty()) || Instant::now() > end {
+            return Ok(json!(found));
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+async fn digests_once(context: &Arc<Context>) -> anyhow::Result<BTreeMap<u32, Vec<(u64, u64, String)>>> {
+    let mut shards: BTreeMap<u32, Vec<(u64, u64, String)>> = BTreeMap::new();
+    for &node in &context.nodes {
+        let Some(channel) = context.cluster.admin_channel(node, PATIENCE) else { continue };
+        let Ok(answer) = AdminClient::new(channel).shard_digests(ShardDigestsRequest {}).await else { continue };
+        for replica in answer.into_inner().shards {
+            let digest: String = replica.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            shards.entry(replica.shard).or_default().push((node, replica.applied, digest));
+        }
+    }
+    Ok(shards)
+}
