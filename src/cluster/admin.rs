@@ -182,7 +182,8 @@ impl admin::admin_server::Admin for AdminService {
         for group in self.router.groups.groups() {
             let (shard, snapshot) = (group.shard(), group.snapshot());
             let digest = move || Ok((snapshot.applied()?, snapshot.digest()?));
-            let read = tokio::task::spawn_blocking(digest).await.map_err(|error| Status::internal(error.to_string()))?;
+            let read =
+                tokio::task::spawn_blocking(digest).await.map_err(|error| Status::internal(error.to_string()))?;
             let (applied, digest) = read.map_err(|error: anyhow::Error| Status::internal(error.to_string()))?;
             let applied = applied.map(|applied| applied.index).unwrap_or_default();
             shards.push(admin::ShardDigest { shard, applied, digest: digest.to_vec().into() });

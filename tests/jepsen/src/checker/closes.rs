@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(violations("Completed", &[started.clone(), completed.clone()]), 0);
         assert_eq!(violations("Completed", &[started.clone(), completed.clone(), terminated]), 1);
         assert_eq!(violations("Completed", &[completed, started.clone()]), 1);
-        assert_eq!(violations("Completed", &[started.clone()]), 1);
+        assert_eq!(violations("Completed", std::slice::from_ref(&started)), 1);
         assert_eq!(violations("Running", &[started]), 1, "a task was lost");
         let failed = ("WorkflowTaskFailed", json!({ "cause": "NON_DETERMINISTIC" }));
         assert_eq!(violations("Completed", &[failed, ("WorkflowExecutionCompleted", Value::Null)]), 1);

@@ -144,8 +144,11 @@ mod tests {
         }
     }
 
-    fn history(rows: &[(&str, i64, Nanos, Nanos, Outcome)]) -> Vec<Op> {
-        let row = |&(f, v, invoke, complete, outcome): &(&str, i64, Nanos, Nanos, Outcome)| Op {
+    /// Name, value, invocation, completion, outcome.
+    type Row<'a> = (&'a str, i64, Nanos, Nanos, Outcome);
+
+    fn history(rows: &[Row]) -> Vec<Op> {
+        let row = |&(f, v, invoke, complete, outcome): &Row| Op {
             f: f.into(),
             input: json!({ "v": v }),
             ..op(invoke, complete, outcome)
@@ -153,7 +156,7 @@ mod tests {
         rows.iter().map(row).collect()
     }
 
-    fn answer(rows: &[(&str, i64, Nanos, Nanos, Outcome)]) -> Answer {
+    fn answer(rows: &[Row]) -> Answer {
         let ops = history(rows);
         check(&Register, &ops.iter().collect::<Vec<_>>())
     }
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn bad_histories() {
-        let bad: &[&[(&str, i64, Nanos, Nanos, Outcome)]] = &[
+        let bad: &[&[Row]] = &[
             // A stale read.
             &[("write", 1, 0, 10, Ok), ("read", 0, 11, 12, Ok)],
             // A value from nowhere.

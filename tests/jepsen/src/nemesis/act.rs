@@ -163,7 +163,7 @@ fn clock_bump(choice: u64) -> i64 {
         _ => 3_600_000,
     };
     let size = i64::try_from(size).unwrap_or(1000);
-    if (choice >> 40) % 2 == 0 {
+    if (choice >> 40).is_multiple_of(2) {
         size
     } else {
         -size

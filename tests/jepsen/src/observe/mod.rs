@@ -35,7 +35,7 @@ pub async fn everything(context: &Arc<Context>, history: &mut History) -> anyhow
     let mut read = BTreeSet::new();
     let mut waiting: Vec<Known> = context.known();
     while !waiting.is_empty() {
-        let runs: Vec<anyhow::Result<(Run, Vec<Known>)>> = stream::iter(waiting.drain(..).collect::<Vec<_>>())
+        let runs: Vec<anyhow::Result<(Run, Vec<Known>)>> = stream::iter(std::mem::take(&mut waiting))
             .map(|known| one(clients.clone(), known, end))
             .buffered(READS_AT_ONCE)
             .collect()
