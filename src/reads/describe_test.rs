@@ -1,9 +1,10 @@
 //! Descriptions of runs and activities in memory.
 
-use proto::temporal::api::common::v1::Payloads;
+use proto::temporal::api::common::v1::{Callback, Payloads};
 use proto::temporal::api::failure::v1::Failure;
+use proto::temporal::api::history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes};
 use statemachine::reject::Stop;
-use statemachine::tables::{id_text, put_activity, put_current, put_run};
+use statemachine::tables::{append_batch, id_text, put_activity, put_current, put_run};
 use statemachine::{MemoryKv, Txn};
 
 use super::*;
@@ -207,4 +208,34 @@ fn backoffs_grow_without_bound_but_fit() {
     assert_eq!(backoff(&policy, 1), SECOND);
     assert_eq!(backoff(&policy, 3), 100 * SECOND);
     assert_eq!(backoff(&policy, 1000), i64::MAX);
+}
+
+#[test]
+fn callbacks_stand_by_and_are_not_called() {
+    let attributes = WorkflowExecutionStartedEventAttributes {
+        completion_callbacks: vec![Callback::default()],
+        ..Default::default()
+    };
+    let started = HistoryEvent {
+        event_id: 1,
+        event_time: Some(timestamp(100 * SECOND)),
+        attributes: Some(Attributes::WorkflowExecutionStartedEventAttributes(attributes)),
+        ..Default::default()
+    };
+    let open = state::Run { completion_callbacks: vec![Callback::default(); 2], ..run("w", 1) };
+    let shown = |run: &state::Run| {
+        let mut kv = store(run, &[]);
+        let key = RunKey::new(&run.namespace_id, &run.workflow_id, &run.run_id).expect("a UUID");
+        let mut txn = Txn::new(&kv);
+        append_batch(&mut txn, key, vec![started.clone()]);
+        let writes = txn.into_writes();
+        kv.write(writes);
+        describe(&kv, &namespace_id(), "w", "", 0).expect("a description").callbacks
+    };
+    let standing_by = shown(&open);
+    let times: Vec<_> = standing_by.iter().map(|info| info.registration_time).collect();
+    assert_eq!(times, [Some(timestamp(100 * SECOND)), None]);
+    assert!(standing_by.iter().all(|info| info.state() == CallbackState::Standby));
+    let closed = shown(&state::Run { close_time: 200 * SECOND, ..open });
+    assert!(closed.iter().all(|info| info.state() == CallbackState::Blocked && !info.blocked_reason.is_empty()));
 }

@@ -71,9 +71,7 @@ pub(super) fn without_policy(started: &mut op::ActivityTaskStarted) {
 
 /// The attributes of the event that scheduled an activity.
 fn scheduled_event(kv: &dyn Kv, run: RunKey, event_id: i64) -> Result<ActivityTaskScheduledEventAttributes, Fault> {
-    let batch = tables::batch_at_or_before(kv, run, event_id)?;
-    let events = batch.map(|batch| batch.events()).transpose()?.unwrap_or_default();
-    match events.into_iter().find(|event| event.event_id == event_id).and_then(|event| event.attributes) {
+    match tables::event(kv, run, event_id)?.attributes {
         Some(Attributes::ActivityTaskScheduledEventAttributes(scheduled)) => Ok(scheduled),
         _ => Err(Fault::corrupt("history", format!("event {event_id} does not schedule an activity"))),
     }

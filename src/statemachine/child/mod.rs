@@ -23,10 +23,7 @@ use crate::{tables, Context, Fault};
 
 /// The event of the run's stored history with this id.
 pub(crate) fn stored_event(ctx: &Context<'_, '_>, run: &Run, event_id: i64) -> Decided<HistoryEvent> {
-    let batch = tables::batch_at_or_before(ctx.txn, run.key, event_id)?;
-    let events = batch.map(|batch| batch.events()).transpose()?.unwrap_or_default();
-    let found = events.into_iter().find(|event| event.event_id == event_id);
-    Ok(found.ok_or_else(|| Fault::corrupt("history", format!("no event {event_id}")))?)
+    Ok(tables::event(ctx.txn, run.key, event_id)?)
 }
 
 /// The attributes of a stored event.

@@ -8,6 +8,9 @@ use proto::temporal::api::history::v1::{History, HistoryEvent};
 use super::{KeyReader, RunKey, Table};
 use crate::{Fault, Kv, Txn};
 
+/// What each event of an encoded `History` begins with: field 1, with a length.
+const EVENTS_TAG: u8 = 0x0a;
+
 /// The stored bytes of one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryBatch {
@@ -33,6 +36,28 @@ impl HistoryBatch {
             end += 1;
         }
         Ok(end)
+    }
+
+    /// One event of the batch. Ids are dense, so the events before it are stepped over unread.
+    pub fn event(&self, event_id: i64) -> Result<Option<HistoryEvent>, Fault> {
+        let bad = |error: &dyn std::fmt::Display| Fault::corrupt("history batch", error);
+        let Ok(before) = usize::try_from(event_id.saturating_sub(self.first_event_id)) else { return Ok(None) };
+        let mut rest = self.bytes.as_slice();
+        let mut at = 0;
+        while let Some((tag, value)) = rest.split_first() {
+            if *tag != EVENTS_TAG {
+                return Err(bad(&"a field that is no event"));
+            }
+            rest = value;
+            let length = prost::decode_length_delimiter(&mut rest).map_err(|error| bad(&error))?;
+            let Some((event, after)) = rest.split_at_checked(length) else { return Err(bad(&"it ends early")) };
+            if at == before {
+                return HistoryEvent::decode(event).map(Some).map_err(|error| bad(&error));
+            }
+            rest = after;
+            at += 1;
+        }
+        Ok(None)
     }
 
     fn from_row(key: &[u8], value: &[u8]) -> Result<Self, Fault> {
@@ -66,6 +91,13 @@ pub fn read_batches(kv: &dyn Kv, key: RunKey, first: i64, end: i64, max: usize) 
         bad.is_none() && batches.len() < max
     })?;
     bad.map_or(Ok(batches), Err)
+}
+
+/// One event of a run's history.
+pub fn event(kv: &dyn Kv, key: RunKey, event_id: i64) -> Result<HistoryEvent, Fault> {
+    let batch = batch_at_or_before(kv, key, event_id)?;
+    let found = batch.map(|batch| batch.event(event_id)).transpose()?.flatten();
+    found.ok_or_else(|| Fault::corrupt("history", format!("no event {event_id}")))
 }
 
 /// The batch that holds the event, or the last one before it.

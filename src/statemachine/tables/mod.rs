@@ -19,7 +19,7 @@ mod systems;
 mod visible;
 
 pub use deadlines::{DeadlineKey, DeadlineKind};
-pub use history::{append_batch, batch_at_or_before, read_batches, HistoryBatch};
+pub use history::{append_batch, batch_at_or_before, event, read_batches, HistoryBatch};
 pub use keys::{id_bytes, id_text, prefix_end, KeyReader, KeyWriter, RunKey};
 pub use members::{member, members, placement, placements, put_member, put_placement};
 pub use outbox::{

@@ -66,9 +66,7 @@ fn progress(kv: &dyn Kv, key: RunKey, run: &state::Run, row: &Update) -> Decided
 /// The outcome in the event that completed the update.
 fn stored(kv: &dyn Kv, key: RunKey, row: &Update) -> Result<Outcome, Fault> {
     let missing = || Fault::corrupt("update row", "its event has no outcome");
-    let batch = tables::batch_at_or_before(kv, key, row.completed_event_id)?.ok_or_else(missing)?;
-    let event = batch.events()?.into_iter().find(|event| event.event_id == row.completed_event_id);
-    match event.and_then(|event| event.attributes) {
+    match tables::event(kv, key, row.completed_event_id)?.attributes {
         Some(Attributes::WorkflowExecutionUpdateCompletedEventAttributes(a)) => a.outcome.ok_or_else(missing),
         _ => Err(missing()),
     }

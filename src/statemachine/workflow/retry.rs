@@ -145,9 +145,7 @@ fn last_result(ctx: &Context<'_, '_>, run: &Run) -> Decided<Option<Payloads>> {
 }
 
 fn started_event(ctx: &Context<'_, '_>, run: &Run) -> Decided<(WorkflowExecutionStartedEventAttributes, HistoryEvent)> {
-    let batch = tables::batch_at_or_before(ctx.txn, run.key, 1)?;
-    let events = batch.map(|batch| batch.events()).transpose()?.unwrap_or_default();
-    let first = events.into_iter().next().ok_or_else(|| Fault::corrupt("history", "no first event"))?;
+    let first = tables::event(ctx.txn, run.key, 1)?;
     match first.attributes.clone() {
         Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => Ok((started, first)),
         _ => Err(Fault::corrupt("history", "the first event is no start").into()),

@@ -15,6 +15,8 @@ use crate::{state, task_queue, visibility, Context, Effect, Kv, Reject};
 
 /// Calls a run remembers, to answer a repeated one like the first.
 const RECENT_OPS_MAX: usize = 16;
+/// Events of one batch. A batch is read as a whole, also for one event of it.
+const BATCH_EVENTS_MAX: usize = 64;
 /// Resets of resets through which the answer to an early event finds its run.
 const RESETS_FOLLOWED_MAX: usize = 100;
 
@@ -140,6 +142,9 @@ impl Run {
     pub fn push(&mut self, event: HistoryEvent) {
         self.count(&event);
         self.open.push(event);
+        if self.open.len() >= BATCH_EVENTS_MAX {
+            self.cut_batch();
+        }
     }
 
     /// Folds an event of a stored history in; it is not written again.
