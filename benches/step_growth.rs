@@ -49,6 +49,7 @@ fn main() {
         medians.insert((name, "task"), measure(&mut criterion, &format!("{name}/task"), || workflow.task_step()));
         let step = format!("{name}/activity");
         medians.insert((name, "activity"), measure(&mut criterion, &step, || workflow.activity_step()));
+        medians.insert((name, "update"), measure(&mut criterion, &format!("{name}/update"), || workflow.update_step()));
     }
     criterion.final_summary();
     let mut over = false;
@@ -206,18 +207,30 @@ impl Workflow {
 
     /// A signal, and the workflow task that answers it with a marker; nothing is kept.
     fn task_step(&mut self) -> Applied {
+        let signal = self.signal();
+        self.task_after(signal, vec![marker()], Vec::new())
+    }
+
+    /// An update that its workflow task accepts and completes; nothing is kept.
+    fn update_step(&mut self) -> Applied {
+        let admit = self.update("next");
+        let commands = vec![message_command("next", "accept"), message_command("next", "respond")];
+        self.task_after(admit, commands, messages("next"))
+    }
+
+    fn task_after(&mut self, cause: Kind, commands: Vec<Command>, messages: Vec<Message>) -> Applied {
         let store = std::mem::take(&mut self.harness.kv);
         let mut rows = Txn::new(&store);
-        let signal = self.signal();
-        let signaled = apply(&mut rows, &self.harness.proposal(signal)).expect("no fault");
-        let ready = signaled.effects.into_iter().find_map(|effect| match effect {
-            Effect::TaskReady { task, .. } => Some(task),
+        let caused = apply(&mut rows, &self.harness.proposal(cause)).expect("no fault");
+        let ready = caused.effects.into_iter().find_map(|effect| match effect {
+            Effect::TaskReady { task, .. } => Some(*task),
             _ => None,
         });
         let begin = start(ready.expect("a workflow task"));
         let started = apply(&mut rows, &self.harness.proposal(begin)).expect("no fault");
-        let complete = self.completion(started, vec![marker()], Vec::new());
+        let complete = self.completion(started, commands, messages);
         let done = apply(&mut rows, &self.harness.proposal(complete)).expect("no fault");
+        assert!(matches!(done.answer.kind, Some(answer::Kind::CompleteWorkflowTask(_))), "{:?}", done.answer);
         drop(rows);
         self.harness.kv = store;
         done
