@@ -123,10 +123,10 @@ mod tests {
         let unknown = answer("c", false, "active", "");
         let judge = |answers: &[GreetResponse]| judge(3, "c", b"mine", answers);
         assert_eq!(judge(&[]), Greeting::NoCluster);
-        assert_eq!(judge(&[nobody.clone()]), Greeting::NoCluster);
+        assert_eq!(judge(std::slice::from_ref(&nobody)), Greeting::NoCluster);
         assert_eq!(judge(&[nobody.clone(), known.clone()]), Greeting::Welcome);
         assert_eq!(judge(&[unknown.clone(), known.clone()]), Greeting::Welcome);
-        assert_eq!(judge(&[unknown.clone()]), Greeting::Stranger);
+        assert_eq!(judge(std::slice::from_ref(&unknown)), Greeting::Stranger);
         assert_eq!(judge(&[answer("c", true, "active", "")]), Greeting::Welcome);
         for refused in [
             answer("other", false, "active", ""),
