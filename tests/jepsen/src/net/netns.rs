@@ -106,7 +106,7 @@ impl Namespaces {
             }
         }
         let chain = |(name, rules): (&&str, &String)| {
-            format!("chain {name} {{ type filter hook {name} priority 0; policy accept; {rules}}} ")
+            format!("chain {name} {{ type filter hook {name} priority 0; policy accept; {rules}}}; ")
         };
         rules.iter().map(chain).collect()
     }
