@@ -57,6 +57,8 @@ impl Process {
         }
         self.signal("TERM").await?;
         let Some(mut child) = self.child.take() else { return Ok(()) };
+        // `wait` would close its standard input, which asks it to stop a second time: at once.
+        let _open = child.stdin.take();
         match tokio::time::timeout(TERMINATE, child.wait()).await {
             Ok(ended) => {
                 let ended = ended?;
