@@ -104,7 +104,15 @@ impl Node {
 
         // From the start: a node that joins may lead before it serves.
         keep_members(&core.router, &core.tasks);
-        bootstrap(&core.router, &plan(&config)).await?;
+        if let Err(error) = bootstrap(&core.router, &plan(&config)).await {
+            stop_api.cancel();
+            core.tasks.shutdown(STOP_PATIENCE).await;
+            core.groups.shutdown().await;
+            stop_peers.cancel();
+            // Its port is free again when this returns; whoever is connected does not matter.
+            let _ended = timeout(PEERS_PATIENCE, peer_server).await;
+            return Err(error.into());
+        }
         namespaces.open();
         core.hub.configure_all();
         core.homes.follow(&core.tasks);

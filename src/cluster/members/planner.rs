@@ -17,7 +17,7 @@ use crate::cluster::{Router, Target, SYSTEM_SHARD};
 const LOOK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A node that was heard of so long ago is up.
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// What the system shard says about members and places.
@@ -57,9 +57,9 @@ impl Rows {
         let leaving = self.members.values().filter(|member| member.state() == MemberState::Leaving);
         Picture {
             staying: self.nodes.iter().copied().filter(|&node| self.state(node) != MemberState::Leaving).collect(),
+            placed: self.placements.iter().map(|(&shard, place)| (shard, reachable(place, &able))).collect(),
             able,
             replaced_by: leaving.map(|member| (member.node_id, member.replaced_by)).collect(),
-            placed: self.placements.iter().map(|(&shard, place)| (shard, of(place))).collect(),
             leaders,
         }
     }
@@ -67,6 +67,13 @@ impl Rows {
 
 fn of(place: &Placement) -> BTreeSet<u64> {
     place.voters.iter().copied().collect()
+}
+
+/// Its voters, without those that were to become some and are down: the shard would wait for them.
+fn reachable(place: &Placement, able: &BTreeSet<u64>) -> BTreeSet<u64> {
+    let settled = place.settled == place.version;
+    let stays = |node: &u64| settled || place.previous.contains(node) || able.contains(node);
+    place.voters.iter().copied().filter(stays).collect()
 }
 
 /// Runs until dropped.
@@ -158,8 +165,9 @@ fn next_op(
     for (&shard, voters) in &planned {
         let placement = &rows.placements[&shard];
         let before = of(placement);
-        // Balance waits for what is under way; a node that leaves does not.
-        let under_way = !rows.is_settled(shard) && before.is_subset(&picture.staying);
+        // Balance waits for what is under way; not so a node that leaves, or what would wait for one that is down.
+        let possible = before.is_subset(&picture.staying) && picture.placed[&shard] == before;
+        let under_way = !rows.is_settled(shard) && possible;
         if *voters != before && !under_way {
             return Some(place(shard, voters, placement.version));
         }
@@ -265,6 +273,7 @@ mod tests {
         for place in rows.placements.values_mut() {
             place.settled = 0;
         }
+        assert!(rows.placements.values().all(|place| reachable(place, &BTreeSet::from([1])).len() == 1));
         rows.nodes.insert(4);
         rows.members.extend([member(4, MemberState::Joining, 0)]);
         let next = |rows: &Rows| next_op(rows, BTreeMap::new(), rows.nodes.clone(), &|_| None);
