@@ -1,9 +1,100 @@
 //! The node's wall clock. Nothing below the leader reads it: apply sees the stamp only.
+//!
+//! A jump forward is believed only once it has lasted. A shard's time never goes back, so if a leader followed a clock
+//! that is set an hour ahead and then corrected, the timers of its shards would stand still for an hour.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Differences up to this are followed at once, in nanoseconds.
+const STEP_MAX: i64 = 1_000_000_000;
+/// How long a jump must last.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static CLOCK: Mutex<Clock> = Mutex::new(Clock { known: None, jump: None });
 
 /// Nanoseconds since the epoch.
 pub fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
+    let wall = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+    CLOCK.lock().expect("nothing panics while holding the clock").read(wall, Instant::now())
+}
+
+struct Clock {
+    /// A time that was believed, and when.
+    known: Option<(i64, Instant)>,
+    /// A jump that is not believed yet: how far, and since when.
+    jump: Option<(i64, Instant)>,
+}
+
+impl Clock {
+    fn read(&mut self, wall: i64, at: Instant) -> i64 {
+        let Some((known, then)) = self.known else { return self.believe(wall, at) };
+        let passed = i64::try_from(at.saturating_duration_since(then).as_nanos()).unwrap_or(i64::MAX);
+        let expected = known.saturating_add(passed);
+        let ahead = wall.saturating_sub(expected);
+        if ahead <= STEP_MAX {
+            return self.believe(wall, at);
+        }
+        match self.jump {
+            Some((before, since)) if (ahead - before).abs() <= STEP_MAX => {
+                if at.saturating_duration_since(since) >= PATIENCE {
+                    tracing::warn!(seconds = ahead / STEP_MAX, "the wall clock's jump has lasted and is followed");
+                    return self.believe(wall, at);
+                }
+            }
+            _ => {
+                tracing::warn!(seconds = ahead / STEP_MAX, "the wall clock jumped ahead; it is not followed for now");
+                self.jump = Some((ahead, at));
+            }
+        }
+        expected
+    }
+
+    fn believe(&mut self, wall: i64, at: Instant) -> i64 {
+        *self = Self { known: Some((wall, at)), jump: None };
+        wall
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const HOUR: i64 = 3600 * SECOND;
+
+    /// What the clock says when the wall clock shows `wall` seconds, some seconds after the start.
+    fn told(readings: &[(u64, i64)]) -> Vec<i64> {
+        let begin = Instant::now();
+        let mut clock = Clock { known: None, jump: None };
+        let read = |(after, wall): &(u64, i64)| clock.read(wall * SECOND, begin + Duration::from_secs(*after)) / SECOND;
+        readings.iter().map(read).collect()
+    }
+
+    #[test]
+    fn an_hour_ahead_and_back_is_not_followed() {
+        let readings = [(0, 100), (10, 110), (20, 3720), (40, 3740), (50, 150)];
+        assert_eq!(told(&readings), [100, 110, 120, 140, 150]);
+    }
+
+    #[test]
+    fn a_jump_that_lasts_is_followed() {
+        let readings = [(0, 100), (10, 3710), (40, 3740), (69, 3769), (70, 3770), (80, 3780)];
+        assert_eq!(told(&readings), [100, 110, 140, 169, 3770, 3780]);
+    }
+
+    #[test]
+    fn each_new_jump_has_to_last() {
+        let readings = [(0, 0), (30, 3600), (80, 7200), (100, 7220), (139, 7259), (140, 7260)];
+        assert_eq!(told(&readings), [0, 30, 80, 100, 139, 7260]);
+    }
+
+    #[test]
+    fn corrections_and_clocks_that_are_set_back_are_followed_at_once() {
+        assert_eq!(told(&[(0, 100), (10, 111), (20, 60), (30, 70)]), [100, 111, 60, 70]);
+        let begin = Instant::now();
+        let mut clock = Clock { known: None, jump: None };
+        assert_eq!([clock.read(HOUR, begin), clock.read(0, begin), clock.read(1, begin)], [HOUR, 0, 1]);
+    }
 }
