@@ -195,6 +195,33 @@ fn write(store: &StateStore, name: &str, index: u64) {
     store.write([(name.as_bytes().to_vec(), Some(vec![1]))], id(index), None, 1).expect("rows are taken");
 }
 
+/// Not a test of its own: flushes while a batch is about to be written, and dies.
+#[test]
+fn half_a_batch_child() {
+    let Some(directory) = std::env::var_os(CHILD) else { return };
+    let store = store(&Path::new(&directory).join("a"));
+    write(&store, "first", 1);
+    std::thread::scope(|scope| {
+        // The failpoint makes it wait in the middle.
+        let writer = scope.spawn(|| write(&store, "second", 2));
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(!writer.is_finished(), "it waits at its failpoint");
+        store.flush().expect("rows can be flushed");
+        std::process::abort();
+    });
+}
+
+#[test]
+fn rows_and_what_is_applied_are_written_as_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = run_child(directory.path(), "half_a_batch_child", "apply.before_write=delay(1500)");
+    assert!(!output.status.success(), "it was not killed\n{}", String::from_utf8_lossy(&output.stderr));
+    let store = store(&directory.path().join("a"));
+    let has = |name: &str| store.snapshot().get(name.as_bytes()).expect("rows can be read").is_some();
+    assert_eq!(store.progress().applied, Some(id(1)), "the second batch was never written");
+    assert!(has("first") && !has("second"));
+}
+
 /// Not a test of its own: installs a snapshot and dies on the way.
 #[test]
 fn install_child() {

@@ -67,6 +67,8 @@ mod cluster_test;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
+mod scripts_test;
+#[cfg(test)]
 mod suite_test;
 #[cfg(test)]
 mod test_kit;

@@ -24,6 +24,8 @@ impl Outcome {
 pub fn apply(txn: &mut Txn<'_>, proposal: &Proposal) -> Result<Outcome, Fault> {
     txn.keep();
     let stamped = proposal.stamp.as_ref().map(|stamp| stamp.now).unwrap_or_default();
+    #[cfg(feature = "bug-local-clock-in-apply")]
+    let stamped = stamped + local_clock_error();
     let now = stamped.max(tables::shard_time(txn)?);
     let mut context = Context::new(txn, now, proposal);
     let decided = proposal.op.as_ref().and_then(|op| op.kind.as_ref()).map_or_else(
@@ -102,4 +104,12 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         | Kind::ReportExternal(_)
         | Kind::EndChild(_) => Err(Reject::invalid_argument("this message comes out of an outbox only").into()),
     }
+}
+
+/// Planted: how far this machine's clock is past the last whole millisecond, as if it had been asked for the time.
+#[cfg(feature = "bug-local-clock-in-apply")]
+#[expect(clippy::disallowed_methods, reason = "a planted bug")]
+fn local_clock_error() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::from(now.subsec_nanos()) % crate::time::MILLISECOND
 }

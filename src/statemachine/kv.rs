@@ -36,6 +36,34 @@ impl MemoryKv {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl MemoryKv {
+    /// All rows as bytes, lengths first.
+    pub fn dump(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in self.rows.iter().flat_map(|(key, value)| [key, value]) {
+            bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    }
+
+    /// The rows of a dump.
+    pub fn from_dump(mut bytes: &[u8]) -> Self {
+        let mut part = || -> Option<Vec<u8>> {
+            let (length, rest) = bytes.split_first_chunk::<4>()?;
+            let (part, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+            bytes = rest;
+            Some(part.to_vec())
+        };
+        let mut kv = Self::default();
+        while let (Some(key), Some(value)) = (part(), part()) {
+            kv.rows.insert(key, value);
+        }
+        kv
+    }
+}
+
 impl Kv for MemoryKv {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         Ok(self.rows.get(key).cloned())

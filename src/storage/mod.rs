@@ -101,4 +101,6 @@ impl From<StoreError> for std::io::Error {
 #[cfg(test)]
 mod log_store_test;
 #[cfg(test)]
+mod power_loss_test;
+#[cfg(test)]
 mod state_store_test;

@@ -121,6 +121,12 @@ impl StateStore {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         options.set_memtable_insert_hint_per_batch(true);
+        if cfg!(feature = "bug-apply-nonatomic") {
+            // Planted: what is applied is written down on its own, a moment before the rows.
+            let applied = log_rows::encode_log_id(applied);
+            let written = self.generation().db.put_opt(META_APPLIED, applied, &options);
+            written.map_err(|error| StoreError::io("state write", error))?;
+        }
         failpoint::hit("apply.before_write").map_err(io)?;
         let gate = self.lock_gate();
         self.generation().db.write_opt(batch, &options).map_err(|error| StoreError::io("state write", error))?;
@@ -178,9 +184,11 @@ impl StateStore {
     pub fn finish_checkpoint(&self, cut: Cut) -> Result<Arc<Checkpoint>, StoreError> {
         let io = |error: std::io::Error| StoreError::io("building a snapshot", error);
         let mut snapshots = self.lock_snapshots();
+        // Planted, with the feature: the snapshot stands for entries that came after the cut, and the log loses them.
+        let progress = if cfg!(feature = "bug-purge-past-flush") { self.progress() } else { cut.progress };
         let manifest = peer::SnapshotManifest {
-            last: cut.progress.applied.map(|id| peer::LogId { term: id.term, leader: id.leader, index: id.index }),
-            membership: cut.progress.membership.unwrap_or_default(),
+            last: progress.applied.map(|id| peer::LogId { term: id.term, leader: id.leader, index: id.index }),
+            membership: progress.membership.unwrap_or_default(),
             files: self.hashes.list(&cut.directory).map_err(io)?,
         };
         write_manifest(&cut.directory, &manifest)?;

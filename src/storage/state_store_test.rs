@@ -147,3 +147,16 @@ fn a_damaged_snapshot_is_refused() {
     assert!(receiver.write(&[0; 1 << 20]).is_err(), "other bytes came");
     assert_eq!(keys(&target), [5]);
 }
+
+#[test]
+fn a_snapshot_ends_where_it_was_cut() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = open(directory.path());
+    (1..=5).for_each(|index| write(&store, index));
+    let cut = store.cut_checkpoint().expect("a checkpoint can be cut");
+    write(&store, 6);
+    let snapshot = store.finish_checkpoint(cut).expect("a checkpoint can be finished");
+    // The log is purged up to there, and entry 6 is nowhere else on disk.
+    assert_eq!(snapshot.last(), Some(id(5)));
+    assert!(snapshot.last() <= store.progress().durable, "what the log may lose is flushed");
+}

@@ -65,7 +65,11 @@ func run() error {
 }
 
 func main() {
-	if err := run(); err != nil {
+	do := run
+	if len(os.Args) > 2 && os.Args[1] == "replay" {
+		do = func() error { return replay(os.Args[2:]) }
+	}
+	if err := do(); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -3,15 +3,40 @@
 use crate::op::{
     answer, op::Kind, AckOutbox, Answer, Deliver, NamespaceFacts, Op, Poller, Proposal, Stamp, StartTask, TaskRef,
 };
-use crate::tables::ReadyKey;
+use crate::tables::DeadlineKey;
 use crate::time::DAY;
-use crate::{apply, tables, Effect, Fault, MemoryKv, Outcome, QueueKey, TaskType, Txn};
+use crate::{apply, tables, Effect, Fault, MemoryKv, Outcome, TaskType, Txn};
+
+use super::soft::Soft;
 
 /// 2026-01-01T00:00:00Z.
 pub const START: i64 = 1_767_225_600 * crate::time::SECOND;
 
+/// What goes wrong on the way. The results must be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Nothing: the leader knows its work from effects alone.
+    #[default]
+    Plain,
+    /// Every op is in the log twice.
+    Doubled,
+    /// Half of the effects are lost, and the leader reads its tables again before it acts.
+    Forgetful,
+    /// The state goes through bytes after every line, and the leader begins anew.
+    Reopened,
+}
+
+impl Mode {
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Doubled, Self::Forgetful, Self::Reopened];
+}
+
 #[derive(Debug)]
 pub struct Harness {
+    pub mode: Mode,
+    /// What the leader knows of its effects.
+    known: Soft,
+    /// Everything that was proposed, in order.
+    pub log: Vec<Proposal>,
     pub kv: MemoryKv,
     pub replica: MemoryKv,
     pub now: i64,
@@ -22,6 +47,9 @@ pub struct Harness {
 impl Default for Harness {
     fn default() -> Self {
         Self {
+            mode: Mode::default(),
+            known: Soft::default(),
+            log: Vec::new(),
             kv: MemoryKv::default(),
             replica: MemoryKv::default(),
             now: START,
@@ -46,6 +74,10 @@ pub fn apply_to(kv: &mut MemoryKv, proposal: &Proposal) -> Result<Outcome, Fault
 }
 
 impl Harness {
+    pub fn new(mode: Mode) -> Self {
+        Self { mode, ..Self::default() }
+    }
+
     /// A proposal of this operation now, with a seed and a call id of its own.
     pub fn proposal(&mut self, kind: Kind) -> Proposal {
         self.proposals += 1;
@@ -59,27 +91,71 @@ impl Harness {
         }
     }
 
-    /// Applies an operation on both replicas, and once more to see that the second delivery changes nothing.
+    /// Applies an operation on both replicas, and once more to see that the second delivery is answered alike and
+    /// changes nothing.
     pub fn propose(&mut self, kind: Kind) -> Outcome {
         let proposal = self.proposal(kind);
-        let outcome = apply_to(&mut self.kv, &proposal).expect("no fault");
-        let same = apply_to(&mut self.replica, &proposal).expect("no fault");
-        assert_eq!(outcome, same, "replicas answer alike");
+        let outcome = self.commit(&proposal);
         let before = without_bookkeeping(&self.kv);
         let mut again = self.kv.clone();
-        apply_to(&mut again, &proposal).expect("no fault");
+        let second = apply_to(&mut again, &proposal).expect("no fault");
         if !goes_on(&proposal) {
             assert_eq!(without_bookkeeping(&again), before, "the second delivery changes nothing: {proposal:?}");
+            assert!(is_unheard(&proposal) || second.answer == outcome.answer, "{proposal:?} is answered {second:?}");
+            if self.mode == Mode::Doubled {
+                self.commit(&proposal);
+            }
         }
-        assert_eq!(self.kv, self.replica, "replicas hold the same bytes");
         outcome
     }
 
-    /// The first ready task of a queue.
-    pub fn ready(&self, task_type: TaskType, queue: &str) -> Option<TaskRef> {
-        let key = QueueKey { namespace_id: self.namespace.id.clone(), task_type, name: queue.to_owned() };
-        let page = ReadyKey::page(&self.kv, &key, 1).expect("no fault");
-        page.into_iter().next().map(|(key, row)| key.to_task(&row))
+    /// Puts a proposal into the log: both replicas apply it, and the leader hears of its effects.
+    fn commit(&mut self, proposal: &Proposal) -> Outcome {
+        let outcome = apply_to(&mut self.kv, proposal).expect("no fault");
+        let same = apply_to(&mut self.replica, proposal).expect("no fault");
+        assert_eq!(outcome, same, "replicas answer alike");
+        assert_eq!(self.kv, self.replica, "replicas hold the same bytes");
+        self.log.push(proposal.clone());
+        for (at, effect) in outcome.effects.iter().enumerate() {
+            let lost = self.mode == Mode::Forgetful && (self.proposals ^ at as u64).is_multiple_of(2);
+            if !lost {
+                self.known.absorb(effect);
+            }
+        }
+        outcome
+    }
+
+    /// A line of a script is over.
+    pub fn end_of_line(&mut self) {
+        if self.mode == Mode::Reopened {
+            self.kv = MemoryKv::from_dump(&self.kv.dump());
+            assert_eq!(self.kv, self.replica, "what was written is read again");
+            self.recover();
+        }
+    }
+
+    fn recover(&mut self) {
+        self.known = Soft::recovered(&self.kv).expect("no fault");
+    }
+
+    /// What the leader acts on.
+    fn known(&mut self) -> &mut Soft {
+        if self.mode == Mode::Forgetful {
+            self.recover();
+        }
+        &mut self.known
+    }
+
+    /// The first ready task of a queue. What the leader knows must be what the table holds.
+    pub fn ready(&mut self, task_type: TaskType, queue: &str) -> Option<TaskRef> {
+        let key = crate::QueueKey { namespace_id: self.namespace.id.clone(), task_type, name: queue.to_owned() };
+        let page = tables::ReadyKey::page(&self.kv, &key, usize::MAX / 4).expect("no fault");
+        let stored: Vec<TaskRef> = page.into_iter().map(|(key, row)| key.to_task(&row)).collect();
+        let known = self.known().tasks(task_type);
+        for task in &stored {
+            assert!(known.values().any(|known| known == task), "nobody told the leader of {task:?}");
+        }
+        stored.into_iter().next()
     }
 
     /// Hands the first ready task of a queue to a worker.
@@ -91,11 +167,16 @@ impl Harness {
         Some(self.propose(kind).answer)
     }
 
-    /// Fires everything due now.
+    /// Fires everything due now. The leader must know when the first deadline is.
     pub fn tick(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         loop {
+            let first = DeadlineKey::first(&self.kv).expect("no fault").map(|key| key.due);
+            let alarm = self.known().alarm;
+            let wakes = first.is_none_or(|due| alarm.is_some_and(|alarm| alarm <= due));
+            assert!(wakes, "something is due at {first:?}, and the alarm is set for {alarm:?}");
             let outcome = self.propose(Kind::Tick(crate::op::Tick { max: 16 }));
+            self.known.alarm = DeadlineKey::first(&self.kv).expect("no fault").map(|key| key.due);
             effects.extend(outcome.effects);
             match outcome.answer.kind {
                 Some(answer::Kind::Tick(tick)) if tick.more => {}
@@ -108,6 +189,10 @@ impl Harness {
     /// been lost it is brought again, which must change nothing, and then acknowledged.
     pub fn deliver(&mut self, last: bool) -> Option<(Op, Outcome)> {
         let mut waiting = tables::outbox_after(&self.kv, 0, usize::MAX).expect("no fault");
+        let ids: Vec<u64> = waiting.iter().map(|row| row.id).collect();
+        let outbox = &mut self.known().outbox;
+        outbox.retain(|id| ids.contains(id));
+        assert!(outbox.iter().eq(&ids), "the leader knows of every message: {outbox:?}, and there are {ids:?}");
         let row = if last { waiting.pop()? } else { waiting.into_iter().next()? };
         let floor = tables::outbox_floor(&self.kv).expect("no fault");
         let deliver = Deliver { from_shard: 1, id: row.id, floor, op: row.op.clone() };
@@ -149,6 +234,12 @@ impl Harness {
 /// Operations that do the next part of some work each time.
 fn goes_on(proposal: &Proposal) -> bool {
     matches!(proposal.op.as_ref().and_then(|op| op.kind.as_ref()), Some(Kind::Tick(_) | Kind::DropNamespace(_)))
+}
+
+/// The leader's own ops, whose answers nobody reads; and a deleted run cannot be found again to be answered for.
+fn is_unheard(proposal: &Proposal) -> bool {
+    let kind = proposal.op.as_ref().and_then(|op| op.kind.as_ref());
+    matches!(kind, Some(Kind::UnqueueTask(_) | Kind::ReturnTask(_) | Kind::DeleteWorkflow(_)))
 }
 
 /// Everything stored but the memory of calls seen and the count of writes.

@@ -1,9 +1,10 @@
 //! A state machine on a store in memory, driven by text scripts: operations in, answers, effects and history out.
 //! Tests, simulation and benches stand on it; nothing of the server does.
 //!
-//! Each script also shows, for free: folding the history gives the stored state (invariant 3), a second replica that is
-//! closed and reopened after every line holds the same bytes (1), and every operation delivered twice changes nothing
-//! the second time (4).
+//! Each script also shows, for free: folding the history gives the stored state (invariant 3), a second replica holds
+//! the same bytes (1), and every operation delivered twice is answered alike and changes nothing the second time (4).
+//! It runs in every [`harness::Mode`], with equal results: each op in the log twice, effects lost at random, and the
+//! state closed and reopened after every line. src/raft/scripts_test.rs does the last on a real store.
 
 mod changes;
 pub mod fold;
@@ -11,6 +12,7 @@ pub mod harness;
 mod namespaces;
 pub mod print;
 pub mod script;
+pub mod soft;
 mod updates;
 
 #[cfg(test)]

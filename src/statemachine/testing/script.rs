@@ -18,15 +18,16 @@ use proto::temporal::api::common::v1::{ActivityType, RetryPolicy, WorkflowExecut
 use proto::temporal::api::enums::v1::{CommandType, ParentClosePolicy, WorkflowTaskFailedCause};
 use proto::temporal::api::failure::v1::{failure::FailureInfo, ApplicationFailureInfo, Failure};
 use proto::temporal::api::taskqueue::v1::{StickyExecutionAttributes, TaskQueue};
+use proto::temporal::api::workflow::v1::OnConflictOptions;
 use proto::temporal::api::workflowservice::v1::*;
 
+use super::harness::Mode;
 use super::{changes, fold, namespaces, print, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
 use crate::{op, TaskType};
 
 /// A script being run.
-#[derive(Default)]
 pub struct Script {
     pub(super) harness: Harness,
     workflow_task: Option<TaskRef>,
@@ -63,8 +64,13 @@ pub(super) fn seconds(text: &str) -> i64 {
 }
 
 /// Runs a script and returns it with its answers.
-pub fn run(text: &str) -> String {
-    let mut script = Script::default();
+pub fn run(text: &str, mode: Mode) -> String {
+    run_in(Harness::new(mode), text, |_| {})
+}
+
+/// The same on a machine that is given, which is shown after every line.
+pub fn run_in(harness: Harness, text: &str, mut after_line: impl FnMut(&Harness)) -> String {
+    let mut script = Script { harness, workflow_task: None, activity_task: None, output: String::new() };
     for line in text.lines().filter(|line| !line.starts_with("  ")) {
         script.output.push_str(line);
         script.output.push('\n');
@@ -72,7 +78,9 @@ pub fn run(text: &str) -> String {
             continue;
         }
         script.step(line);
-        fold::check(&script.harness);
+        fold::check(&script.harness.kv).unwrap_or_else(|wrong| panic!("{line}: {wrong}"));
+        script.harness.end_of_line();
+        after_line(&script.harness);
     }
     script.output
 }
@@ -168,6 +176,9 @@ impl Script {
             workflow_id_reuse_policy: words.get("reuse", "1").parse().expect("a number"),
             workflow_id_conflict_policy: words.get("conflict", "1").parse().expect("a number"),
             request_eager_execution: words.has("eager"),
+            on_conflict_options: words
+                .has("attach-links")
+                .then(|| OnConflictOptions { attach_links: true, ..Default::default() }),
             ..Default::default()
         }
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use super::harness::Mode;
+
 #[expect(clippy::disallowed_methods, reason = "the switch of this test")]
 #[test]
 fn every_script_gets_its_answers() {
@@ -15,11 +17,15 @@ fn every_script_gets_its_answers() {
     assert!(!names.is_empty(), "there are scripts");
     for path in names {
         let text = fs::read_to_string(&path).expect("a script");
-        let got = super::script::run(&text);
         if bless {
-            fs::write(&path, got).expect("a writable script");
-        } else if got != text {
-            failed.push(format!("{}:\n{}", path.display(), difference(&text, &got)));
+            fs::write(&path, super::script::run(&text, Mode::Plain)).expect("a writable script");
+            continue;
+        }
+        for mode in Mode::ALL {
+            let got = super::script::run(&text, mode);
+            if got != text {
+                failed.push(format!("{} {mode:?}:\n{}", path.display(), difference(&text, &got)));
+            }
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));

@@ -184,8 +184,13 @@ impl Run {
         if self.row.recent_ops.len() >= RECENT_OPS_MAX {
             self.row.recent_ops.remove(0);
         }
-        self.row.recent_ops.push(state::RecentOp { op_id: op_id.to_vec().into() });
+        self.row.recent_ops.push(state::RecentOp { op_id: op_id.to_vec().into(), ..Default::default() });
         false
+    }
+
+    /// What is kept of a call that was applied before, to answer it alike.
+    pub fn recent_op(&mut self, op_id: &[u8]) -> Option<&mut state::RecentOp> {
+        self.row.recent_ops.iter_mut().find(|op| op.op_id == op_id)
     }
 
     /// Writes everything down: history, row, visibility, the task that became ready, effects.

@@ -40,6 +40,9 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &SignalWorkflow) -> Decided<answer:
 
 /// Whether the run has had this request.
 pub fn is_repeated(ctx: &Context<'_, '_>, run: &Run, request_id: &str) -> Decided<bool> {
+    if cfg!(feature = "bug-no-dedup") {
+        return Ok(false); // Planted: a retried signal counts again.
+    }
     Ok(!request_id.is_empty() && tables::signal_seen(ctx.txn, run.key, request_id)?)
 }
 

@@ -57,7 +57,9 @@ fn signal_running(
     mut run: Run,
     request: &SignalWithStartWorkflowExecutionRequest,
 ) -> Decided<answer::Kind> {
-    let answer = StartWorkflowAnswer { run_id: run.row.run_id.clone(), status: run.row.status, ..Default::default() };
+    let started = run.row.create_request_id == request.request_id;
+    let answer =
+        StartWorkflowAnswer { run_id: run.row.run_id.clone(), started, status: run.row.status, ..Default::default() };
     if !signal::is_repeated(ctx, &run, &request.request_id)? {
         let extras = Extras { links: request.links.clone(), ..Default::default() };
         signal::receive(ctx, &mut run, signaled(request), extras)?;

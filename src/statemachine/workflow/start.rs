@@ -203,7 +203,9 @@ fn use_existing(
 ) -> Decided<answer::Kind> {
     let options = request.on_conflict_options.unwrap_or_default();
     let mut attached = None;
-    if options.attach_request_id || options.attach_completion_callbacks || options.attach_links {
+    let attaches = options.attach_request_id || options.attach_completion_callbacks || options.attach_links;
+    let again = attaches && run.seen_before(&ctx.op_id);
+    if attaches && !again {
         let mut updated = WorkflowExecutionOptionsUpdatedEventAttributes::default();
         if options.attach_request_id {
             updated.attached_request_id.clone_from(&request.request_id);
@@ -217,7 +219,7 @@ fn use_existing(
         attach(ctx, &mut run, updated, extras)?;
     }
     let answer = StartWorkflowAnswer { link: Some(started_link(&run, attached)), ..plain_answer(&run) };
-    if attached.is_some() || options.attach_links || options.attach_completion_callbacks {
+    if attaches && !again {
         run.finish(ctx)?;
     }
     Ok(answer::Kind::StartWorkflow(answer))

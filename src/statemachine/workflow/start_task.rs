@@ -3,7 +3,7 @@
 
 use proto::temporal::api::enums::v1::TimeoutType;
 
-use super::{task, Run};
+use super::{close, task, Run};
 use crate::op::{answer, Done, ReturnTask, StartTask};
 use crate::reject::Decided;
 use crate::{activity, Context, Fault, Reject, TaskType};
@@ -27,6 +27,11 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &StartTask) -> Decided<answer::Kind
         return Err(Reject::workflow_task_not_found().into());
     }
     task::start(ctx, &mut run, &poller.request_id, &poller.identity)?;
+    close::enforce_history_limits(ctx, &mut run)?;
+    if !run.is_open() {
+        run.finish(ctx)?;
+        return Ok(answer::Kind::Reject(*Reject::workflow_completed().0));
+    }
     let answer = task::started_answer(&run).ok_or_else(Reject::workflow_task_not_found)?;
     run.finish(ctx)?;
     Ok(answer::Kind::WorkflowTaskStarted(answer))

@@ -10,7 +10,7 @@ use super::commands::{self, Carried, Refused, Scope};
 use super::{close, task, Run};
 use crate::activity::{self, EagerTarget};
 use crate::op::{
-    answer, ActivityTaskStarted, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
+    self, answer, ActivityTaskStarted, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
 };
 use crate::reject::{code, Decided};
 use crate::state::workflow_task::Type;
@@ -31,7 +31,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("task op", "no namespace"))?;
     let mut run = Run::load(ctx, &wanted.namespace_id, &wanted.workflow_id, &wanted.run_id)?;
     if run.seen_before(&ctx.op_id) {
-        return again(ctx, &run);
+        return again(ctx, &mut run);
     }
     if !run.is_open() || !task::is_running(&run, wanted) {
         return Err(Reject::workflow_task_not_found().into());
@@ -56,15 +56,37 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
 }
 
 /// The call came again: the answer it had, with the tasks it was given if they are still running.
-fn again(ctx: &Context<'_, '_>, run: &Run) -> Decided<answer::Kind> {
+fn again(ctx: &Context<'_, '_>, run: &mut Run) -> Decided<answer::Kind> {
+    let before = run.recent_op(&ctx.op_id).cloned().unwrap_or_default();
+    if before.refused_code != 0 {
+        let (message, detail) = (before.refused_message, before.refused_detail);
+        return Ok(answer::Kind::Reject(op::Reject { code: before.refused_code, message, detail }));
+    }
+    if !run.is_open() {
+        return Ok(answer_of_closed());
+    }
     let call_id = ctx.call_id();
     let given = run.row.task.as_ref().is_some_and(|task| task.request_id == call_id);
     Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
         new_task: task::started_answer(run).filter(|_| given).map(after_this_answer),
         activities: activity::start::taken_along(ctx, run, &call_id)?,
-        closed: !run.is_open(),
-        ..Default::default()
+        reset_history_event_id: before.reset_history_event_id,
+        closed: false,
     }))
+}
+
+/// A run that has closed gives its worker nothing to do.
+fn answer_of_closed() -> answer::Kind {
+    answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer { closed: true, ..Default::default() })
+}
+
+/// The call is refused and yet changes the run: should it come again, it is refused alike.
+fn remember_refusal(ctx: &Context<'_, '_>, run: &mut Run, reject: &Reject) {
+    if let Some(call) = run.recent_op(&ctx.op_id) {
+        call.refused_code = reject.code();
+        reject.message().clone_into(&mut call.refused_message);
+        call.refused_detail.clone_from(&reject.0.detail);
+    }
 }
 
 /// The worker has just seen everything before its answer: the history after that is enough.
@@ -157,6 +179,9 @@ fn discard(ctx: &mut Context<'_, '_>, mut run: Run, request: &Request) -> Result
         task::schedule_speculative(ctx, &mut run)?;
     }
     let rewind_to = run.row.previous_started_event_id;
+    if let Some(call) = run.recent_op(&ctx.op_id) {
+        call.reset_history_event_id = rewind_to;
+    }
     go_on(ctx, run, request, Vec::new(), rewind_to)
 }
 
@@ -167,11 +192,13 @@ fn is_heartbeat(request: &Request) -> bool {
 
 /// A task kept alive for too long is lost like one that was never answered.
 fn heartbeat_timeout(ctx: &mut Context<'_, '_>, mut run: Run) -> Result<answer::Kind, Refused> {
+    let reject = Reject::not_found("workflow task heartbeat timeout");
+    remember_refusal(ctx, &mut run, &reject);
     task::time_out(ctx, &mut run, TimeoutType::StartToClose)?;
     run.row.sticky = None;
     task::schedule(ctx, &mut run, 0)?;
     run.finish(ctx)?;
-    Ok(answer::Kind::Reject(*Reject::not_found("workflow task heartbeat timeout").0))
+    Ok(answer::Kind::Reject(*reject.0))
 }
 
 /// Sticky attributes name the worker's own queue; without them the run has none.
@@ -210,7 +237,7 @@ fn finish_closed(ctx: &mut Context<'_, '_>, run: Run, carried: Carried) -> Resul
         Some((new_run_id, start)) => close::finish_with_successor(ctx, run, new_run_id, start)?,
         None => close::finish(ctx, run)?,
     }
-    Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer { closed: true, ..Default::default() }))
+    Ok(answer_of_closed())
 }
 
 fn go_on(
@@ -220,12 +247,17 @@ fn go_on(
     activities: Vec<ActivityTaskStarted>,
     reset_history_event_id: i64,
 ) -> Result<answer::Kind, Refused> {
-    let mut new_task = None;
-    if request.return_new_workflow_task && run.row.task.is_some() {
+    let inline = request.return_new_workflow_task && run.row.task.is_some();
+    if inline {
         let request_id = ctx.call_id();
         task::start(ctx, &mut run, &request_id, &request.identity)?;
-        new_task = task::started_answer(&run).map(after_this_answer);
     }
+    close::enforce_history_limits(ctx, &mut run)?;
+    if !run.is_open() {
+        run.finish(ctx)?;
+        return Ok(answer_of_closed());
+    }
+    let new_task = task::started_answer(&run).filter(|_| inline).map(after_this_answer);
     run.finish(ctx)?;
     Ok(answer::Kind::CompleteWorkflowTask(CompleteWorkflowTaskAnswer {
         new_task,
@@ -245,7 +277,9 @@ fn refuse(
     terminates: bool,
 ) -> Decided<answer::Kind> {
     let text = refusal_text(cause, message);
-    let rejected = answer::Kind::Reject(*Reject::new(code::INVALID_ARGUMENT, text.as_str()).0);
+    let reject = Reject::new(code::INVALID_ARGUMENT, text.as_str());
+    remember_refusal(ctx, &mut run, &reject);
+    let rejected = answer::Kind::Reject(*reject.0);
     let repeated = run.row.task.as_ref().is_some_and(|task| task.attempt > 1);
     if repeated && !terminates && cause != Cause::UnhandledCommand {
         return Ok(rejected);

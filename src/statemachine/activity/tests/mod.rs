@@ -157,7 +157,7 @@ impl World {
         (started.task, started.response.expect("a response"))
     }
 
-    fn nothing_ready(&self) -> bool {
+    fn nothing_ready(&mut self) -> bool {
         self.harness.ready(TaskType::Activity, "q").is_none()
     }
 
