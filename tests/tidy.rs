@@ -305,7 +305,8 @@ fn uses_are_taken_apart() {
 /// The features of a manifest: name and what it turns on.
 fn features(manifest: &str) -> Vec<(String, String)> {
     let text = fs_err::read_to_string(root().join(manifest)).expect("the manifest can be read");
-    let section = text.split("[features]").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default().to_owned();
+    let section =
+        text.split("[features]").nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default().to_owned();
     let entries = section.lines().filter_map(|line| line.split_once(" = "));
     entries.map(|(name, on)| (name.to_owned(), on.to_owned())).collect()
 }

@@ -103,7 +103,7 @@ fn limits(random: &mut Random) -> Limits {
         limits.history_bytes = random.one_of([4 << 10, 50 << 20]);
         limits.suggest_events = random.between(5, 50);
         limits.signals = random.between(3, 40);
-        limits.buffered_events = random.one_of([2, 5, 100]) as i32;
+        limits.buffered_events = random.one_of([2, 5, 100]);
         limits.buffered_bytes = random.one_of([500, 2 << 20]);
         limits.pending_activities = random.between(1, 6) as i32;
         limits.pending_children = random.between(1, 4) as i32;

@@ -2,6 +2,7 @@
 //! come back from dumps.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use statemachine::op::Proposal;
 use statemachine::{apply, MemoryKv, Outcome, Txn};
@@ -20,8 +21,8 @@ const DUMP_EVERY: u64 = 1500;
 
 #[derive(Debug, Clone)]
 struct Entry {
-    proposal: Proposal,
-    outcome: Outcome,
+    proposal: Rc<Proposal>,
+    outcome: Rc<Outcome>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -58,7 +59,7 @@ impl Shard {
         Ok((outcome, txn.into_writes()))
     }
 
-    pub fn write(&mut self, proposal: Proposal, outcome: Outcome, writes: Writes) {
+    pub fn write(&mut self, proposal: Rc<Proposal>, outcome: Rc<Outcome>, writes: Writes) {
         self.kv.write(writes);
         self.log.push_back(Entry { proposal, outcome });
     }
@@ -99,7 +100,7 @@ impl Shard {
                 let entry = &self.log[(index - self.first) as usize];
                 let outcome = apply(&mut txn, &entry.proposal)
                     .map_err(|fault| Violation { invariant: "no_fault", what: fault.to_string() })?;
-                require(outcome == entry.outcome, "replicas_equal", || {
+                require(outcome == *entry.outcome, "replicas_equal", || {
                     format!("entry {index}: the leader came to {:?}, a follower to {outcome:?}", entry.outcome)
                 })?;
             }

@@ -33,7 +33,7 @@ impl Trial {
     pub fn of_seed(seed: u64, count: usize) -> Self {
         let settings = Settings::of_seed(seed);
         let mut random = Random::new(seed);
-        let steps = (0..count).map(|_| Step { kind: settings.draw(&mut random), entropy: random.next() }).collect();
+        let steps = (0..count).map(|_| Step { kind: settings.draw(&mut random), entropy: random.word() }).collect();
         Self { seed, steps, check_every: CHECK_EVERY }
     }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use prost::Message;
 use proto::temporal::api::history::v1::{History, HistoryEvent};
 use statemachine::slot::SHARD_WIDE;
-use statemachine::state::{Activity, BufferedEvent, Child, Current, External, Outbox, ReadyTask, Run, Timer, Update, Visible};
+use statemachine::state::{
+    Activity, BufferedEvent, Child, Current, External, Outbox, ReadyTask, Run, Timer, Update, Visible,
+};
 use statemachine::tables::{DeadlineKey, KeyReader, ReadyKey, RunKey, Table, VisibleKey};
 use statemachine::{Fault, MemoryKv};
 
@@ -85,13 +87,14 @@ impl<'k> ShardView<'k> {
             }
         }
         view.deadlines = DeadlineKey::due(kv, i64::MAX - 1, usize::MAX).map_err(fault)?;
-        view.ready = ReadyKey::page_of_shard(kv, None, usize::MAX).map_err(fault)?;
         Ok(view)
     }
 
     fn shard_row(&mut self, table: u8, key: &'k [u8], value: &'k [u8]) -> Checked {
         let rest = &key[3..];
-        if table == Table::Visible as u8 {
+        if table == Table::Ready as u8 || table == Table::Lane as u8 {
+            self.ready.push((ReadyKey::decode(key).map_err(fault)?, decode(value)?));
+        } else if table == Table::Visible as u8 {
             self.visible.push((VisibleKey::decode(key).map_err(fault)?, decode(value)?));
         } else if table == Table::Outbox as u8 && rest.is_empty() {
             self.sent = number(value);

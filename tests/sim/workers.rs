@@ -44,8 +44,11 @@ impl Workers {
         self.serial += 1;
         let held = Held { task, serial: self.serial };
         self.newest.insert(subject, held.clone());
-        let line =
-            if held.task.task_type == TaskType::Activity as i32 { &mut self.activity_tasks } else { &mut self.workflow_tasks };
+        let line = if held.task.task_type == TaskType::Activity as i32 {
+            &mut self.activity_tasks
+        } else {
+            &mut self.workflow_tasks
+        };
         line.push_back(held);
         if line.len() > HELD_MAX {
             line.pop_front();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -114,7 +115,7 @@ impl World {
 
     /// One try of a call.
     pub fn attempt(&mut self, random: &mut Random, call: &Call) -> Checked<Answer> {
-        let proposal = self.proposal(random, call);
+        let proposal = Rc::new(self.proposal(random, call));
         let outcome = self.commit(call.shard, proposal.clone())?;
         if !self.calm && random.percent(self.settings.doubled) {
             doubled::check(self, call.shard, &proposal, &outcome)?;
@@ -126,11 +127,11 @@ impl World {
         }
         self.hand_out_reserved(&outcome);
         self.shards[call.shard].keep_up(random)?;
-        Ok(outcome.answer)
+        Ok(outcome.answer.clone())
     }
 
     pub fn proposal(&mut self, random: &mut Random, call: &Call) -> Proposal {
-        let seed = [random.next().to_be_bytes(), random.next().to_be_bytes()].concat();
+        let seed = [random.word().to_be_bytes(), random.word().to_be_bytes()].concat();
         Proposal {
             stamp: Some(Stamp { now: self.now + self.shards[call.shard].skew, seed: seed.into() }),
             op: Some(Op { kind: Some(call.kind.clone()) }),
@@ -153,7 +154,7 @@ impl World {
                 let request_id = self.fresh("parked");
                 let poller = statemachine::op::Poller { identity: "parked".into(), request_id, ..Default::default() };
                 Reservation {
-                    id: random.next(),
+                    id: random.word(),
                     queue: self.queue(random),
                     task_type: task_type as i32,
                     poller: Some(poller),
@@ -164,8 +165,9 @@ impl World {
     }
 
     /// Applies a proposal at the leader and puts it into the log.
-    pub fn commit(&mut self, shard: usize, proposal: Proposal) -> Checked<Outcome> {
+    pub fn commit(&mut self, shard: usize, proposal: Rc<Proposal>) -> Checked<Rc<Outcome>> {
         let (outcome, writes) = self.shards[shard].apply(&proposal)?;
+        let outcome = Rc::new(outcome);
         self.ops += 1;
         self.digest.add(&proposal.encode_to_vec());
         self.digest.add(&outcome.answer.encode_to_vec());
@@ -182,7 +184,11 @@ impl World {
         if let Some(trace) = &mut self.trace {
             let time = (self.now - START) as f64 / 1e9;
             let effects = print::effects(&outcome.effects, self.now);
-            trace.push(format!("{time:>12.3}s shard {shard} {} -> {}; {effects}", brief(kind), print::answer(&outcome.answer)));
+            trace.push(format!(
+                "{time:>12.3}s shard {shard} {} -> {}; {effects}",
+                brief(kind),
+                print::answer(&outcome.answer)
+            ));
         }
     }
 

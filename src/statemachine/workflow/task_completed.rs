@@ -10,7 +10,8 @@ use super::commands::{self, Carried, Refused, Scope};
 use super::{close, task, Run};
 use crate::activity::{self, EagerTarget};
 use crate::op::{
-    self, answer, ActivityTaskStarted, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts, WorkflowTaskStarted,
+    self, answer, ActivityTaskStarted, CompleteWorkflowTask, CompleteWorkflowTaskAnswer, NamespaceFacts,
+    WorkflowTaskStarted,
 };
 use crate::reject::{code, Decided};
 use crate::state::workflow_task::Type;

@@ -17,7 +17,8 @@ pub fn check(views: &[ShardView<'_>]) -> Checked {
     for run in views.iter().flat_map(|view| &view.runs) {
         let Some(before) = before.get(run.run_id.as_str()) else { continue };
         let first = views.iter().flat_map(|view| &view.runs).find(|run| run.run_id == *before);
-        let same = first.is_some_and(|first| first.first_run_id == run.first_run_id && first.workflow_id == run.workflow_id);
+        let same =
+            first.is_some_and(|first| first.first_run_id == run.first_run_id && first.workflow_id == run.workflow_id);
         require(same, NAME, || format!("{} and {before} are of different chains", run.run_id))?;
     }
     Ok(())

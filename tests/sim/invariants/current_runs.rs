@@ -16,7 +16,8 @@ pub fn check(view: &ShardView<'_>) -> Checked {
         let fits = run.is_some_and(|run| {
             run.workflow_id == *workflow_id
                 && id_bytes(&run.namespace_id) == Some(*namespace)
-                && (run.status, run.start_time, run.close_time) == (current.status, current.start_time, current.close_time)
+                && (run.status, run.start_time, run.close_time)
+                    == (current.status, current.start_time, current.close_time)
                 && run.create_request_id == current.create_request_id
         });
         require(fits, NAME, || format!("{workflow_id}: {current:?} points to {run:?}"))?;
@@ -27,7 +28,9 @@ pub fn check(view: &ShardView<'_>) -> Checked {
             format!("{} {} is open and not current", run.workflow_id, run.run_id)
         })?;
         let key = RunKey::new(&run.namespace_id, &run.workflow_id, &run.run_id);
-        require(key.is_some_and(|key| view.by_run.contains_key(&key)), NAME, || format!("{} lies elsewhere", run.run_id))?;
+        require(key.is_some_and(|key| view.by_run.contains_key(&key)), NAME, || {
+            format!("{} lies elsewhere", run.run_id)
+        })?;
     }
     Ok(())
 }

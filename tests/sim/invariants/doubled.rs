@@ -1,5 +1,7 @@
 //! The same proposal twice in a row is answered alike and writes nothing the second time, but that it was seen.
 
+use std::rc::Rc;
+
 use prost::Message;
 use statemachine::op::{op::Kind, Proposal};
 use statemachine::state::Run;
@@ -29,7 +31,7 @@ pub fn check(world: &mut World, shard: usize, proposal: &Proposal, first: &Outco
     })?;
     let changed = changes(&world.shards[shard].kv, &writes);
     require(changed.is_empty(), NAME, || format!("the second time {again:?} wrote {changed:?}"))?;
-    world.commit(shard, again)?;
+    world.commit(shard, Rc::new(again))?;
     Ok(())
 }
 

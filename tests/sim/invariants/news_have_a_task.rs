@@ -43,6 +43,7 @@ pub fn check(run: &Subject<'_>) -> Checked {
     let heard = run.events.iter().rposition(|event| event.event_type == T::WorkflowTaskCompleted as i32);
     let news = run.events.iter().skip(heard.map_or(0, |at| at + 1)).find(|event| is_news(event));
     require(news.is_none(), "news_have_a_task", || format!("{}: nobody hears of {news:?}", run.name()))?;
-    let admitted = run.rows.updates.iter().find(|update| update.stage() == statemachine::state::update::Stage::Admitted);
+    let admitted =
+        run.rows.updates.iter().find(|update| update.stage() == statemachine::state::update::Stage::Admitted);
     require(admitted.is_none(), "news_have_a_task", || format!("{}: nobody hears of {admitted:?}", run.name()))
 }

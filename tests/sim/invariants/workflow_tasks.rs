@@ -35,7 +35,8 @@ pub fn check(run: &Subject<'_>) -> Checked {
         });
     };
     let normal = task.r#type() == statemachine::state::workflow_task::Type::Normal;
-    let told = if normal { (scheduled, started) == (task.scheduled_event_id, task.started_event_id) } else { scheduled == 0 };
+    let told =
+        if normal { (scheduled, started) == (task.scheduled_event_id, task.started_event_id) } else { scheduled == 0 };
     require(told, NAME, || format!("{}: the history says {scheduled}, {started}, the row {task:?}", run.name()))
 }
 

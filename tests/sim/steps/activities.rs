@@ -83,15 +83,28 @@ pub fn fail(world: &mut World, random: &mut Random) -> Checked {
     tasks::send(world, random, &held, kind).map(|_| ())
 }
 
-/// Refused unless the workflow asked for it; then the worker goes on.
+/// Refused unless the workflow asked for it; then the worker goes on. Mostly a worker knows.
 pub fn cancel(world: &mut World, random: &mut Random) -> Checked {
-    let Some(held) = take(world, random) else { return Ok(()) };
+    let asked = world.workers.activity_tasks.iter().position(|held| is_asked_to_cancel(world, &held.task));
+    let held = match asked.filter(|_| random.percent(80)) {
+        Some(at) => world.workers.activity_tasks.remove(at),
+        None => take(world, random),
+    };
+    let Some(held) = held else { return Ok(()) };
     let kind = cancelling(random, Some(held.task.clone()));
     let answer = world.call_workflow(random, &held.task.namespace_id, &held.task.workflow_id, kind)?;
     if crate::world::is_reject(&answer) {
         world.workers.activity_tasks.push_front(held);
     }
     Ok(())
+}
+
+fn is_asked_to_cancel(world: &World, task: &TaskRef) -> bool {
+    let shard = world.shard_of(&task.namespace_id, &task.workflow_id);
+    let key = RunKey::new(&task.namespace_id, &task.workflow_id, &task.run_id);
+    let row =
+        key.and_then(|key| tables::activity(&world.shards[shard].kv, key, task.scheduled_event_id).ok().flatten());
+    row.is_some_and(|row| row.cancel_requested && row.started_time == task.started_time)
 }
 
 pub fn heartbeat(world: &mut World, random: &mut Random) -> Checked {

@@ -1,6 +1,8 @@
 //! Clients: they start, signal, update, cancel, terminate and delete workflows.
 
-use proto::temporal::api::common::v1::{Memo, Payload, Payloads, Priority, RetryPolicy, WorkflowExecution, WorkflowType};
+use proto::temporal::api::common::v1::{
+    Memo, Payload, Payloads, Priority, RetryPolicy, WorkflowExecution, WorkflowType,
+};
 use proto::temporal::api::taskqueue::v1::TaskQueue;
 use proto::temporal::api::update::v1::{Input, Meta, Request};
 use proto::temporal::api::workflow::v1::OnConflictOptions;
@@ -79,7 +81,9 @@ fn start_request(world: &mut World, random: &mut Random, namespace: &NamespaceFa
         workflow_id_conflict_policy: random.one_of([0, 1, 2, 3]),
         request_eager_execution: random.percent(10),
         memo: random.percent(10).then(Memo::default),
-        priority: random.percent(10).then(|| Priority { priority_key: random.between(1, 5) as i32, ..Default::default() }),
+        priority: random
+            .percent(10)
+            .then(|| Priority { priority_key: random.between(1, 5) as i32, ..Default::default() }),
         on_conflict_options: random.percent(20).then(|| OnConflictOptions {
             attach_request_id: random.percent(70),
             attach_completion_callbacks: false,
@@ -165,7 +169,8 @@ pub fn signal_with_start(world: &mut World, random: &mut Random) -> Checked {
         retry_policy: start.retry_policy,
         ..Default::default()
     };
-    let kind = Kind::SignalWithStart(op::SignalWithStart { namespace: Some(namespace.clone()), request: Some(request) });
+    let kind =
+        Kind::SignalWithStart(op::SignalWithStart { namespace: Some(namespace.clone()), request: Some(request) });
     let answer = world.call_workflow(random, &namespace.id, &start.workflow_id, kind)?;
     if let Some(answer::Kind::StartWorkflow(started)) = &answer.kind {
         remember_signal(world, &answer, started.run_id.clone(), name);
@@ -214,8 +219,11 @@ pub fn delete(world: &mut World, random: &mut Random) -> Checked {
     let namespace = world.namespace(random);
     let workflow_id = world.workflow_id(random);
     let run_id = run_id(world, random, &namespace, &workflow_id);
-    let kind =
-        Kind::DeleteWorkflow(op::DeleteWorkflow { namespace: Some(namespace.clone()), workflow_id: workflow_id.clone(), run_id });
+    let kind = Kind::DeleteWorkflow(op::DeleteWorkflow {
+        namespace: Some(namespace.clone()),
+        workflow_id: workflow_id.clone(),
+        run_id,
+    });
     world.call_workflow(random, &namespace.id, &workflow_id, kind).map(|_| ())
 }
 
@@ -247,7 +255,11 @@ pub fn update_with_start(world: &mut World, random: &mut Random) -> Checked {
         cron_schedule: String::new(),
         workflow_start_delay: None,
         request_eager_execution: false,
-        workflow_id_conflict_policy: if start.workflow_id_conflict_policy == 0 { 1 } else { start.workflow_id_conflict_policy },
+        workflow_id_conflict_policy: if start.workflow_id_conflict_policy == 0 {
+            1
+        } else {
+            start.workflow_id_conflict_policy
+        },
         workflow_id_reuse_policy: start.workflow_id_reuse_policy.min(3),
         on_conflict_options: None,
         ..start

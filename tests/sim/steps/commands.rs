@@ -2,7 +2,9 @@
 
 use prost::Name;
 use proto::temporal::api::command::v1::{command::Attributes, *};
-use proto::temporal::api::common::v1::{ActivityType, Memo, Payload, Priority, SearchAttributes, WorkflowExecution, WorkflowType};
+use proto::temporal::api::common::v1::{
+    ActivityType, Memo, Payload, Priority, SearchAttributes, WorkflowExecution, WorkflowType,
+};
 use proto::temporal::api::enums::v1::CommandType;
 use proto::temporal::api::protocol::v1::Message;
 use proto::temporal::api::taskqueue::v1::TaskQueue;
@@ -13,8 +15,8 @@ use statemachine::tables::{self, RunKey};
 use statemachine::time::{duration, MILLISECOND, SECOND};
 use statemachine::MemoryKv;
 
-use super::clients::{cron, payloads, retry_policy, some_duration};
 use super::activities::failure;
+use super::clients::{cron, payloads, retry_policy, some_duration};
 use crate::{Random, World};
 
 /// Commands and messages for a task, of the run as its worker can know it.
@@ -72,7 +74,9 @@ fn schedule(world: &World, random: &mut Random) -> Command {
         heartbeat_timeout: some_duration(random, 30),
         retry_policy: random.percent(70).then(|| retry_policy(random)),
         request_eager_execution: random.percent(20),
-        priority: random.percent(15).then(|| Priority { priority_key: random.between(1, 5) as i32, ..Default::default() }),
+        priority: random
+            .percent(15)
+            .then(|| Priority { priority_key: random.between(1, 5) as i32, ..Default::default() }),
         ..Default::default()
     };
     command(CommandType::ScheduleActivityTask, Attributes::ScheduleActivityTaskCommandAttributes(attributes))
@@ -155,7 +159,10 @@ fn start_child(world: &World, random: &mut Random) -> Command {
         cron_schedule: if random.percent(8) { cron(random).into() } else { String::new() },
         ..Default::default()
     };
-    command(CommandType::StartChildWorkflowExecution, Attributes::StartChildWorkflowExecutionCommandAttributes(attributes))
+    command(
+        CommandType::StartChildWorkflowExecution,
+        Attributes::StartChildWorkflowExecutionCommandAttributes(attributes),
+    )
 }
 
 fn signal_external(world: &World, random: &mut Random) -> Command {
@@ -224,13 +231,7 @@ fn closing(world: &World, random: &mut Random) -> Option<Command> {
 }
 
 /// The worker accepts, answers, refuses or passes over the updates it was sent.
-fn updates(
-    kv: &MemoryKv,
-    random: &mut Random,
-    key: RunKey,
-    commands: &mut Vec<Command>,
-    messages: &mut Vec<Message>,
-) {
+fn updates(kv: &MemoryKv, random: &mut Random, key: RunKey, commands: &mut Vec<Command>, messages: &mut Vec<Message>) {
     for row in tables::updates(kv, key).unwrap_or_default() {
         let id = row.update_id.as_str();
         let mut say = |what: &str, body: prost_types::Any, mute: bool| {
@@ -285,5 +286,8 @@ fn rejection() -> prost_types::Any {
 }
 
 fn response() -> prost_types::Any {
-    any_of(&Response { meta: None, outcome: Some(Outcome { value: Some(outcome::Value::Success(Default::default())) }) })
+    any_of(&Response {
+        meta: None,
+        outcome: Some(Outcome { value: Some(outcome::Value::Success(Default::default())) }),
+    })
 }

@@ -1,6 +1,8 @@
 //! What goes wrong: calls come again, tokens of old attempts are used, replicas restart, leaders change and forget.
 
-use proto::temporal::api::workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest};
+use proto::temporal::api::workflowservice::v1::{
+    RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest,
+};
 use statemachine::op::{self, op::Kind};
 use statemachine::time::SECOND;
 use statemachine::TaskType;
@@ -30,7 +32,12 @@ pub fn stale(world: &mut World, random: &mut Random) -> Checked {
     } else {
         let commands = vec![commands::complete_workflow()];
         let request = RespondWorkflowTaskCompletedRequest { commands, ..Default::default() };
-        Kind::CompleteWorkflowTask(op::CompleteWorkflowTask { namespace, task, request: Some(request), ..Default::default() })
+        Kind::CompleteWorkflowTask(op::CompleteWorkflowTask {
+            namespace,
+            task,
+            request: Some(request),
+            ..Default::default()
+        })
     };
     let before = stale_tasks::before(world, &held);
     let answer = world.call_workflow(random, &held.task.namespace_id, &held.task.workflow_id, kind)?;

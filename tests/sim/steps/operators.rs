@@ -41,7 +41,8 @@ pub fn pause(world: &mut World, random: &mut Random) -> Checked {
     use pause_activity_request::Activity;
     let target = Target::draw(world, random);
     let activity = if random.percent(50) { Activity::Type("Act".into()) } else { Activity::Id(activity_id(random)) };
-    let request = PauseActivityRequest { execution: target.execution(), activity: Some(activity), ..Default::default() };
+    let request =
+        PauseActivityRequest { execution: target.execution(), activity: Some(activity), ..Default::default() };
     let kind = Kind::PauseActivity(op::PauseActivity { namespace: target.namespace(), request: Some(request) });
     target.call(world, random, kind)
 }
@@ -90,7 +91,10 @@ pub fn update_options(world: &mut World, random: &mut Random) -> Checked {
         start_to_close_timeout: Some(duration(random.one_of([SECOND, 20 * SECOND]))),
         heartbeat_timeout: clients::some_duration(random, 50),
         retry_policy: Some(clients::retry_policy(random)),
-        task_queue: Some(proto::temporal::api::taskqueue::v1::TaskQueue { name: world.queue(random), ..Default::default() }),
+        task_queue: Some(proto::temporal::api::taskqueue::v1::TaskQueue {
+            name: world.queue(random),
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let paths = [
@@ -110,8 +114,10 @@ pub fn update_options(world: &mut World, random: &mut Random) -> Checked {
         restore_original: restore,
         ..Default::default()
     };
-    let kind =
-        Kind::UpdateActivityOptions(op::UpdateActivityOptions { namespace: target.namespace(), request: Some(request) });
+    let kind = Kind::UpdateActivityOptions(op::UpdateActivityOptions {
+        namespace: target.namespace(),
+        request: Some(request),
+    });
     target.call(world, random, kind)
 }
 

@@ -70,7 +70,10 @@ pub fn complete_task(world: &mut World, random: &mut Random, held: Held) -> Chec
         force_create_new_workflow_task: random.percent(8),
         return_new_workflow_task: random.percent(20),
         sticky_attributes: random.percent(50).then(|| StickyExecutionAttributes {
-            worker_task_queue: Some(TaskQueue { name: random.one_of(["sticky-A", "sticky-B"]).into(), ..Default::default() }),
+            worker_task_queue: Some(TaskQueue {
+                name: random.one_of(["sticky-A", "sticky-B"]).into(),
+                ..Default::default()
+            }),
             schedule_to_start_timeout: Some(duration(random.one_of([100 * MILLISECOND, 5 * SECOND]))),
         }),
         capabilities: random
@@ -125,8 +128,11 @@ pub fn fail(world: &mut World, random: &mut Random) -> Checked {
         ..Default::default()
     };
     let namespace = world.settings.namespaces.iter().find(|namespace| namespace.id == held.task.namespace_id).cloned();
-    let kind =
-        Kind::FailWorkflowTask(op::FailWorkflowTask { namespace, task: Some(held.task.clone()), request: Some(request) });
+    let kind = Kind::FailWorkflowTask(op::FailWorkflowTask {
+        namespace,
+        task: Some(held.task.clone()),
+        request: Some(request),
+    });
     send(world, random, &held, kind).map(|_| ())
 }
 
@@ -154,7 +160,8 @@ pub fn give_back(world: &mut World, random: &mut Random) -> Checked {
 /// Nobody polls a sticky queue.
 pub fn unqueue(world: &mut World, random: &mut Random) -> Checked {
     let shard = random.index(world.shards.len());
-    let sticky: Vec<_> = world.softs[shard].workflow_tasks.values().filter(|task| task.queue.starts_with("sticky")).cloned().collect();
+    let sticky: Vec<_> =
+        world.softs[shard].workflow_tasks.values().filter(|task| task.queue.starts_with("sticky")).cloned().collect();
     let Some(task) = random.pick(&sticky).cloned() else { return Ok(()) };
     world.call(random, shard, Kind::UnqueueTask(UnqueueTask { task: Some(task) })).map(|_| ())
 }
@@ -163,7 +170,10 @@ pub fn reset_sticky(world: &mut World, random: &mut Random) -> Checked {
     let namespace = world.namespace(random);
     let workflow_id = world.workflow_id(random);
     let run_id = clients::run_id(world, random, &namespace, &workflow_id);
-    let kind =
-        Kind::ResetSticky(op::ResetSticky { namespace: Some(namespace.clone()), workflow_id: workflow_id.clone(), run_id });
+    let kind = Kind::ResetSticky(op::ResetSticky {
+        namespace: Some(namespace.clone()),
+        workflow_id: workflow_id.clone(),
+        run_id,
+    });
     world.call_workflow(random, &namespace.id, &workflow_id, kind).map(|_| ())
 }

@@ -86,8 +86,10 @@ fn work(world: &mut World, random: &mut Random) -> Checked<bool> {
             polled |= tasks::poll_queue(world, random, task_type)?;
         }
         while let Some(held) = world.workers.workflow_tasks.pop_front() {
-            let request =
-                RespondWorkflowTaskCompletedRequest { commands: vec![commands::complete_workflow()], ..Default::default() };
+            let request = RespondWorkflowTaskCompletedRequest {
+                commands: vec![commands::complete_workflow()],
+                ..Default::default()
+            };
             tasks::answer_task(world, random, held, request)?;
         }
         while !world.workers.activity_tasks.is_empty() {
@@ -103,10 +105,12 @@ fn work(world: &mut World, random: &mut Random) -> Checked<bool> {
 fn terminate_all(world: &mut World, random: &mut Random) -> Checked<bool> {
     let mut any = false;
     for shard in 0..world.shards.len() {
-        let open: Vec<_> = ShardView::read(&world.shards[shard].kv)?.runs.into_iter().filter(|run| run.close_time == 0).collect();
+        let open: Vec<_> =
+            ShardView::read(&world.shards[shard].kv)?.runs.into_iter().filter(|run| run.close_time == 0).collect();
         for run in open {
             any = true;
-            let namespace = world.settings.namespaces.iter().find(|namespace| namespace.id == run.namespace_id).cloned();
+            let namespace =
+                world.settings.namespaces.iter().find(|namespace| namespace.id == run.namespace_id).cloned();
             let namespace = namespace.unwrap_or_default();
             clients::terminate_run(world, random, &namespace, &run.workflow_id, run.run_id)?;
         }

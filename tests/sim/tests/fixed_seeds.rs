@@ -36,11 +36,32 @@ fn every_kind_of_op_of_data_shards_is_applied() {
         kinds.extend(done.filter(|(_, (applied, refused))| applied > refused).map(|(kind, _)| kind));
     }
     let expected = [
-        "AckOutbox", "AdmitUpdate", "CancelActivity", "ChangeRetention", "CompleteActivity", "CompleteWorkflowTask",
-        "DeleteWorkflow", "Deliver", "FailActivity", "FailWorkflowTask", "HeartbeatActivity", "PauseActivity",
-        "RequestCancelWorkflow", "ResetActivity", "ResetSticky", "ReturnTask", "SignalWithStart", "SignalWorkflow",
-        "StartTask", "StartWorkflow", "TerminateWorkflow", "Tick", "UnpauseActivity", "UnqueueTask",
-        "UpdateActivityOptions", "UpdateWithStart",
+        "AckOutbox",
+        "AdmitUpdate",
+        "CancelActivity",
+        "ChangeRetention",
+        "CompleteActivity",
+        "CompleteWorkflowTask",
+        "DeleteWorkflow",
+        "Deliver",
+        "FailActivity",
+        "FailWorkflowTask",
+        "HeartbeatActivity",
+        "PauseActivity",
+        "RequestCancelWorkflow",
+        "ResetActivity",
+        "ResetSticky",
+        "ReturnTask",
+        "SignalWithStart",
+        "SignalWorkflow",
+        "StartTask",
+        "StartWorkflow",
+        "TerminateWorkflow",
+        "Tick",
+        "UnpauseActivity",
+        "UnqueueTask",
+        "UpdateActivityOptions",
+        "UpdateWithStart",
     ];
     let missing: Vec<_> = expected.iter().filter(|kind| !kinds.contains(**kind)).collect();
     assert!(missing.is_empty(), "never applied: {missing:?}");

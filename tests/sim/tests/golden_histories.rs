@@ -99,7 +99,11 @@ fn restored_message(message: &MessageDescriptor, value: &Value, at: &str) -> Val
             (true, _, Value::Object(items)) => {
                 let Kind::Message(entry) = field.kind() else { panic!("{name} is a map") };
                 let kind = entry.map_entry_value_field().kind();
-                items.iter().map(|(key, value)| (with_ids(key), restored(&kind, value, at))).collect::<Map<_, _>>().into()
+                items
+                    .iter()
+                    .map(|(key, value)| (with_ids(key), restored(&kind, value, at)))
+                    .collect::<Map<_, _>>()
+                    .into()
             }
             (_, true, Value::Array(items)) => {
                 items.iter().map(|item| restored(&field.kind(), item, at)).collect::<Vec<_>>().into()
@@ -139,7 +143,8 @@ struct Folded {
 }
 
 fn folded(scenario: &str, events: &[HistoryEvent]) -> Folded {
-    let Some(history_event::Attributes::WorkflowExecutionStartedEventAttributes(started)) = &events[0].attributes else {
+    let Some(history_event::Attributes::WorkflowExecutionStartedEventAttributes(started)) = &events[0].attributes
+    else {
         panic!("{scenario}: the first event starts nothing");
     };
     let run_id = started.original_execution_run_id.clone();
@@ -182,7 +187,11 @@ fn compare(describe: &Value, run: &Folded) -> Vec<(&'static str, String, String)
         ("closed", (!info["close_time"].is_null()).to_string(), (run.row.close_time != 0).to_string()),
         ("cancel requested", flag(cancelled), run.row.cancel_requested.to_string()),
         ("memo", format!("{told:?}"), format!("{memo:?}")),
-        ("activities", format!("{:?}", names(&describe["pending_activities"], "/activity_id")), format!("{activity_ids:?}")),
+        (
+            "activities",
+            format!("{:?}", names(&describe["pending_activities"], "/activity_id")),
+            format!("{activity_ids:?}"),
+        ),
         ("children", format!("{:?}", names(&describe["pending_children"], "/workflow_id")), format!("{child_ids:?}")),
     ]
 }
@@ -197,7 +206,9 @@ fn recorded_histories_fold_into_what_describe_said() {
         for entry in &entries {
             let mut found = Vec::new();
             histories(entry, &mut found);
-            for recorded in found.into_iter().filter(|events| events.first().is_some_and(|first| first["event_id"] == 1)) {
+            for recorded in
+                found.into_iter().filter(|events| events.first().is_some_and(|first| first["event_id"] == 1))
+            {
                 let events: Vec<HistoryEvent> = recorded.iter().map(|recorded| event(&pool, recorded)).collect();
                 let dense = events.iter().zip(1..).all(|(event, id)| event.event_id == id);
                 if !dense {
@@ -218,7 +229,8 @@ fn recorded_histories_fold_into_what_describe_said() {
             let events = longest.get(&text(&info["execution"]["run_id"])).filter(|events| events.len() >= length);
             let Some(events) = events.filter(|_| length > 0) else { continue };
             descriptions += 1;
-            let differences = compare(describe, &folded(&name, &events[..length])).into_iter().filter(|(_, a, b)| a != b);
+            let differences =
+                compare(describe, &folded(&name, &events[..length])).into_iter().filter(|(_, a, b)| a != b);
             wrong.extend(differences.map(|(what, told, is)| format!("{name}: {what}: Describe {told}, state {is}")));
         }
     }

@@ -1,14 +1,20 @@
-// Runs the workflow's code against histories that were exported as JSON: node lib/replay.js FILE…
-import { readFileSync } from 'node:fs';
+// Runs the workflow's code against histories that the server holds: node lib/replay.js WORKFLOW_ID…
+// They are fetched, not read from files: with SDK 1.24.0 reading JSON fails over two versions of protobufjs.
+import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 
-async function main(files: string[]): Promise<void> {
+const address = process.env.EVERSTEP_ADDRESS ?? 'localhost:7233';
+
+async function main(workflowIds: string[]): Promise<void> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  for (const file of files) {
-    const history: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    await Worker.runReplayHistory({ workflowsPath: require.resolve('./workflows') }, history);
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection });
+  for (const workflowId of workflowIds) {
+    const history = await client.workflow.getHandle(workflowId).fetchHistory();
+    await Worker.runReplayHistory({ workflowsPath: require.resolve('./workflows') }, history, workflowId);
   }
-  console.log(`TypeScript: ${files.length} histories replayed`);
+  await connection.close();
+  console.log(`TypeScript: ${workflowIds.length} histories replayed`);
 }
 
 main(process.argv.slice(2)).catch((error) => {
