@@ -46,7 +46,7 @@ fn any(world: &World, random: &mut Random, shard: usize, key: RunKey) -> Option<
         0..=2 => schedule(world, random),
         3 => cancel_activity(kv, random, key)?,
         4 | 5 => start_timer(random),
-        6 => cancel_timer(random),
+        6 => cancel_timer(kv, random, key),
         7 => command(
             CommandType::RecordMarker,
             Attributes::RecordMarkerCommandAttributes(RecordMarkerCommandAttributes {
@@ -84,7 +84,9 @@ fn schedule(world: &World, random: &mut Random) -> Command {
 
 fn cancel_activity(kv: &MemoryKv, random: &mut Random, key: RunKey) -> Option<Command> {
     let pending = tables::activities(kv, key).unwrap_or_default();
-    let scheduled_event_id = random.pick(&pending)?.scheduled_event_id;
+    // Mostly one that a worker has, and that was not asked before.
+    let asked = pending.iter().find(|row| row.started_time != 0 && !row.cancel_requested);
+    let scheduled_event_id = asked.filter(|_| random.percent(80)).or(random.pick(&pending))?.scheduled_event_id;
     Some(command(
         CommandType::RequestCancelActivityTask,
         Attributes::RequestCancelActivityTaskCommandAttributes(RequestCancelActivityTaskCommandAttributes {
@@ -108,10 +110,13 @@ fn start_timer(random: &mut Random) -> Command {
     )
 }
 
-fn cancel_timer(random: &mut Random) -> Command {
+fn cancel_timer(kv: &MemoryKv, random: &mut Random, key: RunKey) -> Command {
+    let pending = tables::timers(kv, key).unwrap_or_default();
+    let known = random.pick(&pending).map(|timer| timer.timer_id.clone()).filter(|_| random.percent(90));
+    let timer_id = known.unwrap_or_else(|| timer_id(random));
     command(
         CommandType::CancelTimer,
-        Attributes::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: timer_id(random) }),
+        Attributes::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id }),
     )
 }
 
@@ -124,7 +129,7 @@ fn word(text: &str) -> Payload {
 }
 
 fn attributes(random: &mut Random) -> Command {
-    let name = random.one_of(["Word", "Word", "Unknown"]).to_owned();
+    let name = random.one_of(["Word", "Word", "Word", "Word", "Word", "Word", "Word", "Unknown"]).to_owned();
     let fields = [(name, word(random.one_of(["\"x\"", "null", "\"y\""])))].into();
     command(
         CommandType::UpsertWorkflowSearchAttributes,

@@ -229,8 +229,11 @@ fn recorded_histories_fold_into_what_describe_said() {
             let events = longest.get(&text(&info["execution"]["run_id"])).filter(|events| events.len() >= length);
             let Some(events) = events.filter(|_| length > 0) else { continue };
             descriptions += 1;
-            let differences =
-                compare(describe, &folded(&name, &events[..length])).into_iter().filter(|(_, a, b)| a != b);
+            // While a worker has a task, events that are held back have changed the state and are no history yet.
+            let held_back = describe["pending_workflow_task"]["state"] == "PENDING_WORKFLOW_TASK_STATE_STARTED";
+            let hidden = |what| held_back && ["cancel requested", "activities", "children"].contains(&what);
+            let compared = compare(describe, &folded(&name, &events[..length]));
+            let differences = compared.into_iter().filter(|(what, a, b)| a != b && !hidden(*what));
             wrong.extend(differences.map(|(what, told, is)| format!("{name}: {what}: Describe {told}, state {is}")));
         }
     }
