@@ -239,7 +239,10 @@ fn goes_on(proposal: &Proposal) -> bool {
 /// The leader's own ops, whose answers nobody reads; and a deleted run cannot be found again to be answered for.
 fn is_unheard(proposal: &Proposal) -> bool {
     let kind = proposal.op.as_ref().and_then(|op| op.kind.as_ref());
-    matches!(kind, Some(Kind::UnqueueTask(_) | Kind::ReturnTask(_) | Kind::DeleteWorkflow(_)))
+    matches!(
+        kind,
+        Some(Kind::UnqueueTask(_) | Kind::ReturnTask(_) | Kind::ChangeRetention(_) | Kind::DeleteWorkflow(_))
+    )
 }
 
 /// Everything stored but the memory of calls seen and the count of writes.

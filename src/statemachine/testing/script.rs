@@ -70,7 +70,8 @@ pub fn run(text: &str, mode: Mode) -> String {
 
 /// The same on a machine that is given, which is shown after every line.
 pub fn run_in(harness: Harness, text: &str, mut after_line: impl FnMut(&Harness)) -> String {
-    let mut script = Script { harness, workflow_task: None, activity_task: None, last: Default::default(), output: String::new() };
+    let mut script =
+        Script { harness, workflow_task: None, activity_task: None, last: Default::default(), output: String::new() };
     for line in text.lines().filter(|line| !line.starts_with("  ")) {
         script.output.push_str(line);
         script.output.push('\n');

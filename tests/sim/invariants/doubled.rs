@@ -24,8 +24,11 @@ pub fn check(world: &mut World, shard: usize, proposal: &Proposal, first: &Outco
     let (second, writes) = world.shards[shard].apply(&again)?;
     let mut expected = first.answer.clone();
     expected.reserved.clear();
-    // The first two are the leader's own, and nobody reads the answer. What is deleted cannot be found again.
-    let is_unheard = matches!(kind, Some(Kind::UnqueueTask(_) | Kind::ReturnTask(_) | Kind::DeleteWorkflow(_)));
+    // All but the last are the leader's own: nobody hears the answer. What is deleted cannot be found again.
+    let is_unheard = matches!(
+        kind,
+        Some(Kind::UnqueueTask(_) | Kind::ReturnTask(_) | Kind::ChangeRetention(_) | Kind::DeleteWorkflow(_))
+    );
     require(is_unheard || second.answer == expected, NAME, || {
         format!("{again:?} was answered {:?}, and then {:?}", expected, second.answer)
     })?;
