@@ -88,8 +88,8 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
             tables::put_timer(txn, run.key, &timer);
             run.row.pending_timers += 1;
         }
-        A::TimerFiredEventAttributes(a) => forget_timer(txn, run, &a.timer_id),
-        A::TimerCanceledEventAttributes(a) => forget_timer(txn, run, &a.timer_id),
+        A::TimerFiredEventAttributes(a) => forget_timer(txn, run, &a.timer_id, a.started_event_id)?,
+        A::TimerCanceledEventAttributes(a) => forget_timer(txn, run, &a.timer_id, a.started_event_id)?,
         A::MarkerRecordedEventAttributes(_) => {}
         A::ActivityTaskScheduledEventAttributes(_)
         | A::ActivityTaskStartedEventAttributes(_)
@@ -230,9 +230,13 @@ fn unpaused(run: &mut Run) {
     run.current_changed = true;
 }
 
-fn forget_timer(txn: &mut Txn<'_>, run: &mut Run, timer_id: &str) {
-    tables::delete_timer(txn, run.key, timer_id);
+/// A timer has ended. One that was started again under its id while the end was held back stays.
+fn forget_timer(txn: &mut Txn<'_>, run: &mut Run, timer_id: &str, started_event_id: i64) -> Result<(), Fault> {
+    if tables::timer(txn, run.key, timer_id)?.is_some_and(|timer| timer.started_event_id == started_event_id) {
+        tables::delete_timer(txn, run.key, timer_id);
+    }
     run.row.pending_timers -= 1;
+    Ok(())
 }
 
 /// Merges key by key; a null payload deletes the key.
