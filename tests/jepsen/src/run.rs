@@ -71,7 +71,6 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
     ensure!(everstep.is_file(), "there is no program {}", everstep.display());
     let kinds = options.kinds();
     let clocks = kinds.contains(&Kind::Clock);
-    ensure!(!clocks || cluster::can_set_clocks(), "clocks need libfaketime: apt-get install libfaketime");
     let delays = kinds.contains(&Kind::Slow) && options.net == NetMode::Netns;
     ensure!(!delays, "slow needs --net proxy: this kernel cannot delay packets");
     Ok(cluster::Plan {

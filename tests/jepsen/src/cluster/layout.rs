@@ -20,7 +20,9 @@ use crate::net::Net;
 
 /// Below the range that the system gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// Moves a node's wall clock; compiled at the start of a run. libfaketime cannot be loaded into the server, whose allocator
+/// reads the clock while it is set up.
+const SHIM: &str = include_str!("../../clock/shim.c");
 const CLOCK_FILE: &str = "clock";
 
 pub struct Addresses {
@@ -120,27 +122,27 @@ pub fn command(id: u64, plan: &Plan, net: &Net, folder: &Path) -> Command {
     };
     command.arg("server").arg("--config").arg(folder.join("everstep.toml")).arg("--stop-on-stdin-eof");
     if plan.clocks {
-        command
-            .env("LD_PRELOAD", FAKETIME)
-            .env("FAKETIME_TIMESTAMP_FILE", folder.join(CLOCK_FILE))
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command.env("LD_PRELOAD", plan.folder.join("clock.so")).env("JEP_CLOCK", folder.join(CLOCK_FILE));
     }
     command.stdin(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-/// Sets what libfaketime adds to the node's wall clock.
+/// Sets by how much the node's wall clock is wrong.
 pub fn write_clock(folder: &Path, millis: i64) -> anyhow::Result<()> {
-    let sign = if millis < 0 { '-' } else { '+' };
-    let text = format!("{sign}{}.{:03}", millis.abs() / 1000, millis.abs() % 1000);
     // Renamed into place: a half-written file would be read as another time.
     let (new, file) = (folder.join("clock.new"), folder.join(CLOCK_FILE));
-    fs_err::write(&new, text)?;
+    fs_err::write(&new, (millis * 1_000_000).to_string())?;
     fs_err::rename(&new, &file).context("the clock of a node")
 }
 
-/// Whether this machine has libfaketime.
-pub fn can_set_clocks() -> bool {
-    Path::new(FAKETIME).exists()
+/// Compiles what moves clocks.
+pub async fn make_clocks(folder: &Path) -> anyhow::Result<()> {
+    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
+    fs_err::write(&source, SHIM)?;
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(&source);
+    let compiled = compiler.status().await.context("clocks need a C compiler, `cc`")?;
+    anyhow::ensure!(compiled.success(), "{} does not compile", source.display());
+    Ok(())
 }

@@ -27,7 +27,7 @@ use crate::net::proxy::Proxy;
 use crate::net::Net;
 use process::Process;
 
-pub use layout::{can_set_clocks, Addresses};
+pub use layout::Addresses;
 
 /// How a cluster is to be.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Plan {
     pub folder: PathBuf,
     pub nodes: u64,
     pub netns: bool,
-    /// Clocks can be set: the processes run under libfaketime.
+    /// Clocks can be set: the processes run with `clock/shim.c` preloaded.
     pub clocks: bool,
     /// What each node's data lies on.
     pub disk: crate::disk::Kind,
@@ -63,6 +63,9 @@ impl Cluster {
     /// Processes that are started, and all of them answer.
     pub async fn start(plan: Plan) -> anyhow::Result<Arc<Self>> {
         let ids: Vec<u64> = (1..=plan.nodes).collect();
+        if plan.clocks {
+            layout::make_clocks(&plan.folder).await?;
+        }
         let (net, addresses, proxies) = match plan.netns {
             true => {
                 let namespaces = Namespaces::create(&ids).await?;
