@@ -1,14 +1,16 @@
 //! Which shard a workflow lies in, so that a run can put load on each and tell how long each was silent.
 
 use anyhow::{ensure, Context};
-use proto::everstep::admin::v1::ClusterStatusResponse;
 use proto::temporal::api::workflowservice::v1::DescribeNamespaceRequest;
 use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::client::{self, NAMESPACE};
 use crate::cluster::Cluster;
 
 const SLOTS: u32 = 4096;
+/// From the first leaders to the last shard of a new cluster.
+const PLACED: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct Shards {
@@ -18,8 +20,9 @@ pub struct Shards {
 }
 
 impl Shards {
+    /// Waits until every slot of a new cluster has its shard.
     pub async fn of(cluster: &Cluster) -> anyhow::Result<Self> {
-        let status: ClusterStatusResponse = cluster.status().await.context("no node answers")?;
+        let ranges = ranges(cluster).await?;
         let client = client::connect(cluster, 1, Duration::from_secs(10));
         let described = client::persist(Duration::from_secs(30), |_| {
             let mut client = client.clone();
@@ -29,9 +32,6 @@ impl Shards {
             }
         });
         let namespace_id = described.await?.namespace_info.unwrap_or_default().id;
-        let data = status.shards.iter().filter(|shard| shard.slots > 0);
-        let ranges: Vec<_> = data.map(|shard| (shard.first_slot, shard.slots, shard.shard)).collect();
-        ensure!(ranges.iter().map(|range| range.1).sum::<u32>() == SLOTS, "slots without a shard: {ranges:?}");
         Ok(Self { namespace_id, ranges })
     }
 
@@ -49,6 +49,20 @@ impl Shards {
     pub fn id_in(&self, shard: u32, prefix: &str) -> String {
         let mut ids = (0_u32..).map(|n| format!("{prefix}-{n}"));
         ids.find(|id| self.shard_of(id) == shard).unwrap_or_else(|| prefix.to_owned())
+    }
+}
+
+async fn ranges(cluster: &Cluster) -> anyhow::Result<Vec<(u32, u32, u32)>> {
+    let end = Instant::now() + PLACED;
+    loop {
+        let status = cluster.status().await.context("no node answers")?;
+        let data = status.shards.iter().filter(|shard| shard.slots > 0);
+        let ranges: Vec<_> = data.map(|shard| (shard.first_slot, shard.slots, shard.shard)).collect();
+        if ranges.iter().map(|range| range.1).sum::<u32>() == SLOTS {
+            return Ok(ranges);
+        }
+        ensure!(Instant::now() < end, "slots without a shard after {PLACED:?}: {ranges:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
