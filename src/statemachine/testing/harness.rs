@@ -110,7 +110,7 @@ impl Harness {
     }
 
     /// Puts a proposal into the log: both replicas apply it, and the leader hears of its effects.
-    fn commit(&mut self, proposal: &Proposal) -> Outcome {
+    pub(super) fn commit(&mut self, proposal: &Proposal) -> Outcome {
         let outcome = apply_to(&mut self.kv, proposal).expect("no fault");
         let same = apply_to(&mut self.replica, proposal).expect("no fault");
         assert_eq!(outcome, same, "replicas answer alike");

@@ -15,7 +15,6 @@ use proto::temporal::api::workflowservice::v1::{
     RegisterNamespaceRequest, UpdateNamespaceRequest, UpdateTaskQueueConfigRequest,
 };
 
-use super::harness::apply_to;
 use super::print;
 use super::script::{seconds, Script, Words};
 use crate::op::{answer, op::Kind, Proposal};
@@ -103,9 +102,7 @@ fn call(script: &mut Script, kind: Kind) {
 
 /// The very same call, as after an election.
 fn repeat(script: &mut Script, proposal: &Proposal) {
-    let outcome = apply_to(&mut script.harness.kv, proposal).expect("no fault");
-    let same = apply_to(&mut script.harness.replica, proposal).expect("no fault");
-    assert_eq!(outcome, same, "replicas answer alike");
+    let outcome = script.harness.commit(proposal);
     script.say(&print::answer(&outcome.answer));
 }
 
