@@ -68,7 +68,6 @@ struct Run {
     total: Mutex<Total>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it took is told to people, and nothing depends on it")]
 fn main() -> ExitCode {
     let options = Options::parse();
     let started = Instant::now();

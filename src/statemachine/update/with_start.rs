@@ -48,8 +48,7 @@ fn known(
 ) -> Decided<Option<UpdateWithStartAnswer>> {
     let Some(run) = run::find(ctx.txn, &namespace.id, &request.workflow_id, "")? else { return Ok(None) };
     let Some(row) = tables::update(ctx.txn, run.key, admit::id_of(update))? else { return Ok(None) };
-    let created = run.row.recent_ops.iter().any(|seen| seen.op_id == ctx.op_id.as_slice() && seen.created_run);
-    let start = if created {
+    let start = if run.was_created_by(&ctx.op_id) {
         start::started_answer(&run)
     } else if row.stage() == Stage::Completed {
         StartWorkflowAnswer { run_id: run.row.run_id.clone(), status: run.row.status, ..Default::default() }
@@ -107,9 +106,7 @@ fn start_and_update(
     let (new, backoff) = start::from_request(ctx, namespace, request, &run_id);
     let mut run = start::create(ctx, run_id, new)?;
     let (answer, _) = admit::admit(ctx, &mut run, update)?;
-    if let Some(call) = run.recent_op(&ctx.op_id) {
-        call.created_run = true;
-    }
+    run.note_created_by(&ctx.op_id);
     start::first_task(ctx, &mut run, backoff)?;
     let start = start::started_answer(&run);
     run.finish(ctx)?;

@@ -193,6 +193,19 @@ impl Run {
         self.row.recent_ops.iter_mut().find(|op| op.op_id == op_id)
     }
 
+    /// Remembers that this call started the run.
+    pub fn note_created_by(&mut self, op_id: &[u8]) {
+        self.seen_before(op_id);
+        if let Some(call) = self.recent_op(op_id) {
+            call.created_run = true;
+        }
+    }
+
+    /// Whether this very call started the run.
+    pub fn was_created_by(&self, op_id: &[u8]) -> bool {
+        self.row.recent_ops.iter().any(|op| op.created_run && op.op_id == op_id)
+    }
+
     /// Writes everything down: history, row, visibility, the task that became ready, effects.
     pub fn finish(mut self, ctx: &mut Context<'_, '_>) -> Decided<()> {
         close::enforce_history_limits(ctx, &mut self)?;

@@ -57,7 +57,8 @@ fn signal_running(
     mut run: Run,
     request: &SignalWithStartWorkflowExecutionRequest,
 ) -> Decided<answer::Kind> {
-    let started = run.row.create_request_id == request.request_id;
+    // Only to the very call that started it: another with the same request id is told that the run was there.
+    let started = run.was_created_by(&ctx.op_id);
     let answer =
         StartWorkflowAnswer { run_id: run.row.run_id.clone(), started, status: run.row.status, ..Default::default() };
     if !signal::is_repeated(ctx, &run, &request.request_id)? {
@@ -77,6 +78,7 @@ fn start_and_signal(
 ) -> Decided<answer::Kind> {
     let (new, backoff) = start::from_request(ctx, namespace, &start_request(request), &run_id);
     let mut run = start::create(ctx, run_id, new)?;
+    run.note_created_by(&ctx.op_id);
     let extras = Extras { links: request.links.clone(), ..Default::default() };
     signal::receive(ctx, &mut run, signaled(request), extras)?;
     start::first_task(ctx, &mut run, backoff)?;

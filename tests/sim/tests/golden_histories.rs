@@ -158,7 +158,7 @@ fn text(value: &Value) -> String {
     with_ids(value.as_str().unwrap_or_default())
 }
 
-fn names<'v>(values: &'v Value, path: &str) -> BTreeSet<String> {
+fn names(values: &Value, path: &str) -> BTreeSet<String> {
     values.as_array().into_iter().flatten().map(|value| text(value.pointer(path).unwrap_or(&Value::Null))).collect()
 }
 
