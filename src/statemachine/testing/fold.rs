@@ -94,6 +94,7 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
         create_request_id: String::new(),
         request_ids: Default::default(),
         recent_ops: Vec::new(),
+        replaced_run_id: String::new(),
         next_stamp: 0,
         state_transitions: 0,
         last_batch_event_id: 0,

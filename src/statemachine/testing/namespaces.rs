@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cluster 2                      a cluster of so many data shards; the script's store is all of them
-//! register n                     update n retention=3600s owner=o data=k:v   delete-namespace n   again   namespaces
+//! register n                     update n retention=3600s owner=o data=k:v   delete-namespace n   namespaces
 //! enter n                        what follows is in this namespace
 //! change-retention n 3600s [max=2] [from]       drop n [max=2]               end-sweep n 1
 //! queue-config q rate=5 key-rate=2 weight=k:3 unset=k                        runs
@@ -17,14 +17,13 @@ use proto::temporal::api::workflowservice::v1::{
 
 use super::print;
 use super::script::{seconds, Script, Words};
-use crate::op::{answer, op::Kind, Proposal};
+use crate::op::{answer, op::Kind};
 use crate::time::{duration, SECOND};
 use crate::{op, state, tables, TaskType};
 
-/// What `again` and `change-retention … from` go on from.
+/// What `change-retention … from` goes on from.
 #[derive(Default)]
 pub(super) struct Last {
-    proposal: Option<Proposal>,
     cursor: bytes::Bytes,
 }
 
@@ -41,10 +40,6 @@ pub(super) fn step(script: &mut Script, verb: &str, words: &Words<'_>) -> bool {
                 script,
                 Kind::DeleteNamespace(op::DeleteNamespace { namespace: name.into(), keep_for, ..Default::default() }),
             );
-        }
-        "again" => {
-            let proposal = script.last.proposal.clone().expect("a call before");
-            repeat(script, &proposal);
         }
         "namespaces" => list(script),
         "enter" => enter(script, name),
@@ -96,13 +91,7 @@ fn update(name: &str, words: &Words<'_>) -> Kind {
 
 fn call(script: &mut Script, kind: Kind) {
     let proposal = script.harness.proposal(kind);
-    repeat(script, &proposal);
-    script.last.proposal = Some(proposal);
-}
-
-/// The very same call, as after an election.
-fn repeat(script: &mut Script, proposal: &Proposal) {
-    let outcome = script.harness.commit(proposal);
+    let outcome = script.harness.commit(&proposal);
     script.say(&print::answer(&outcome.answer));
 }
 

@@ -8,6 +8,7 @@
 //! signal wf=w name=s request=r             cancel wf=w   terminate wf=w   tick 10s   history w   ready q
 //! update u                                 update-with-start u request=r conflict=2   outcome u
 //! complete accept=u respond=u reject=u     complete mute-accept=u (without a command)
+//! terminate wf=w call=x   again x   again  any operation can be named, and comes again later; or the last one does
 //! reset 4 request=r run=1 exclude=signals  pause   unpause   options mask=priority priority=5
 //! ```
 
@@ -25,7 +26,7 @@ use super::harness::Mode;
 use super::{changes, fold, namespaces, print, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
-use crate::{op, TaskType};
+use crate::{op, Outcome, TaskType};
 
 /// A script being run.
 pub struct Script {
@@ -34,6 +35,8 @@ pub struct Script {
     activity_task: Option<TaskRef>,
     output: String,
     pub(super) last: namespaces::Last,
+    /// Operations that may come again, by the name their line gives them.
+    calls: BTreeMap<String, op::Proposal>,
 }
 
 /// A line's words after the verb: plain ones, and `key=value` pairs, in order.
@@ -70,8 +73,14 @@ pub fn run(text: &str, mode: Mode) -> String {
 
 /// The same on a machine that is given, which is shown after every line.
 pub fn run_in(harness: Harness, text: &str, mut after_line: impl FnMut(&Harness)) -> String {
-    let mut script =
-        Script { harness, workflow_task: None, activity_task: None, last: Default::default(), output: String::new() };
+    let mut script = Script {
+        harness,
+        workflow_task: None,
+        activity_task: None,
+        last: Default::default(),
+        calls: BTreeMap::new(),
+        output: String::new(),
+    };
     for line in text.lines().filter(|line| !line.starts_with("  ")) {
         script.output.push_str(line);
         script.output.push('\n');
@@ -114,8 +123,13 @@ impl Script {
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
             "deliver" => self.deliver(&words),
+            "again" => self.again(&words),
             verb if namespaces::step(self, verb, &words) => {}
             verb => panic!("unknown verb {verb}"),
+        }
+        if words.has("call") {
+            let proposal = self.harness.log.last().expect("an operation").clone();
+            self.calls.insert(words.get("call", "").to_owned(), proposal);
         }
     }
 
@@ -131,12 +145,28 @@ impl Script {
     }
 
     pub(super) fn propose(&mut self, kind: Kind) -> Answer {
-        let now = self.harness.now;
         let outcome = self.harness.propose(kind);
+        self.say_outcome(&outcome);
+        outcome.answer
+    }
+
+    /// A call that was applied comes again, as it does when a node sends it to the next leader.
+    fn again(&mut self, words: &Words<'_>) {
+        let call = match words.pairs.first() {
+            Some((name, _)) => self.calls[*name].clone(),
+            None => self.harness.log.last().expect("an operation before").clone(),
+        };
+        let kind = call.op.clone().and_then(|op| op.kind).expect("an operation");
+        let proposal = op::Proposal { op_id: call.op_id, ..self.harness.proposal(kind) };
+        let outcome = self.harness.commit(&proposal);
+        self.say_outcome(&outcome);
+    }
+
+    fn say_outcome(&mut self, outcome: &Outcome) {
+        let now = self.harness.now;
         let effects = print::effects(&outcome.effects, now);
         let said = print::answer(&outcome.answer);
         self.say(&if effects.is_empty() { said } else { format!("{said}; {effects}") });
-        outcome.answer
     }
 
     pub(super) fn execution(words: &Words<'_>) -> Option<WorkflowExecution> {

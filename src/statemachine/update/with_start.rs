@@ -10,8 +10,8 @@ use crate::op::{answer, NamespaceFacts, StartWorkflowAnswer, UpdateWithStart, Up
 use crate::reject::{Decided, Stop};
 use crate::state::update::Stage;
 use crate::workflow::start::{self, Admitted, Policies};
-use crate::workflow::{run, terminate, Run};
-use crate::{op, tables, Context, Fault};
+use crate::workflow::{resent, run, terminate, Run};
+use crate::{op, tables, Context, Fault, Reject};
 use proto::temporal::api::update::v1::Request;
 
 pub fn decide(ctx: &mut Context<'_, '_>, op: &UpdateWithStart) -> Decided<answer::Kind> {
@@ -46,20 +46,25 @@ fn known(
     request: &StartWorkflowExecutionRequest,
     update: &Request,
 ) -> Decided<Option<UpdateWithStartAnswer>> {
-    let Some(run) = run::find(ctx.txn, &namespace.id, &request.workflow_id, "")? else { return Ok(None) };
-    let Some(row) = tables::update(ctx.txn, run.key, admit::id_of(update))? else { return Ok(None) };
+    let taken = resent::taken(ctx, &namespace.id, &request.workflow_id)?;
+    let again = taken.is_some();
+    let latest = || run::find(ctx.txn, &namespace.id, &request.workflow_id, "");
+    let Some(run) = taken.map_or_else(latest, |run| Ok(Some(run)))? else { return Ok(None) };
+    let row = tables::update(ctx.txn, run.key, admit::id_of(update))?;
+    let completed = row.as_ref().is_some_and(|row| row.stage() == Stage::Completed);
     let start = if run.was_created_by(&ctx.op_id) {
         start::started_answer(&run)
-    } else if row.stage() == Stage::Completed {
+    } else if again {
+        existing_answer(&run)
+    } else if completed {
         StartWorkflowAnswer { run_id: run.row.run_id.clone(), status: run.row.status, ..Default::default() }
     } else {
         return Ok(None);
     };
-    Ok(Some(UpdateWithStartAnswer {
-        start: Some(start),
-        update: Some(admit::answer(&run, &row.update_id, row.number)),
-        update_refused: None,
-    }))
+    // The run took the update in, and ended before it was accepted.
+    let update_refused = row.is_none().then(|| *Reject::workflow_completed().0);
+    let update = row.map(|row| admit::answer(&run, &row.update_id, row.number));
+    Ok(Some(UpdateWithStartAnswer { start: Some(start), update, update_refused }))
 }
 
 /// The running workflow that has the update under way: the call attaches to it, whatever the policies say.
@@ -74,13 +79,18 @@ fn running_with(
     Ok(under_way.then_some(run))
 }
 
-fn update_existing(ctx: &mut Context<'_, '_>, mut run: Run, update: &Request) -> Decided<UpdateWithStartAnswer> {
-    let mut start = start::started_answer(&run);
+/// The answer about a run that was there already: as Temporal has it, its link names no namespace.
+fn existing_answer(run: &Run) -> StartWorkflowAnswer {
+    let mut start = start::started_answer(run);
     start.started = false;
-    // As Temporal has it: the link to a run that was there already names no namespace.
     if let Some(link::Variant::WorkflowEvent(event)) = start.link.as_mut().and_then(|link| link.variant.as_mut()) {
         event.namespace.clear();
     }
+    start
+}
+
+fn update_existing(ctx: &mut Context<'_, '_>, mut run: Run, update: &Request) -> Decided<UpdateWithStartAnswer> {
+    let start = existing_answer(&run);
     match admit::admit(ctx, &mut run, update) {
         Ok((answer, new)) => {
             if new {

@@ -21,6 +21,7 @@ pub mod evolve;
 pub mod options;
 pub mod pause;
 pub mod request_cancel;
+pub mod resent;
 pub mod reset;
 pub mod retention;
 pub mod retry;

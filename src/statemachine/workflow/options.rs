@@ -18,10 +18,14 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &UpdateWorkflowOptions) -> Decided<
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("options op", "no namespace"))?;
     let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("options op", "no request"))?;
     let execution = request.workflow_execution.clone().unwrap_or_default();
-    let mut run = Run::load_open(ctx, &namespace.id, &execution.workflow_id, &execution.run_id)?;
+    let mut run = Run::load(ctx, &namespace.id, &execution.workflow_id, &execution.run_id)?;
+    let again = run.seen_before(&ctx.op_id);
+    if !again {
+        run.require_open()?;
+    }
     let given = request.workflow_execution_options.clone().unwrap_or_default();
     let paths = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
-    let changed = !run.seen_before(&ctx.op_id) && change(ctx, &mut run, &given, paths, &request.identity)?;
+    let changed = !again && change(ctx, &mut run, &given, paths, &request.identity)?;
     let options = Some(in_force(&run));
     if changed {
         close::enforce_buffer_limits(ctx, &mut run)?;

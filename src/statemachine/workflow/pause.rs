@@ -18,10 +18,11 @@ use crate::{activity, Context, Fault, Reject};
 pub fn pause(ctx: &mut Context<'_, '_>, op: &PauseWorkflow) -> Decided<answer::Kind> {
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("pause op", "no namespace"))?;
     let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("pause op", "no request"))?;
-    let mut run = Run::load_open(ctx, &namespace.id, &request.workflow_id, &request.run_id)?;
+    let mut run = Run::load(ctx, &namespace.id, &request.workflow_id, &request.run_id)?;
     if run.seen_before(&ctx.op_id) {
         return Ok(answer::Kind::Done(Done {}));
     }
+    run.require_open()?;
     if let Some(pause) = &run.row.pause {
         if pause.request_id == request.request_id {
             return Ok(answer::Kind::Done(Done {}));
@@ -44,10 +45,11 @@ pub fn pause(ctx: &mut Context<'_, '_>, op: &PauseWorkflow) -> Decided<answer::K
 pub fn unpause(ctx: &mut Context<'_, '_>, op: &UnpauseWorkflow) -> Decided<answer::Kind> {
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("unpause op", "no namespace"))?;
     let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("unpause op", "no request"))?;
-    let mut run = Run::load_open(ctx, &namespace.id, &request.workflow_id, &request.run_id)?;
+    let mut run = Run::load(ctx, &namespace.id, &request.workflow_id, &request.run_id)?;
     if run.seen_before(&ctx.op_id) {
         return Ok(answer::Kind::Done(Done {}));
     }
+    run.require_open()?;
     if run.row.pause.is_none() {
         return Err(Reject::failed_precondition("workflow is not paused.").into());
     }

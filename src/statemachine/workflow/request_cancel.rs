@@ -15,8 +15,8 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &RequestCancelWorkflow) -> Decided<
     let execution = request.workflow_execution.clone().unwrap_or_default();
     let first_run_id = &request.first_execution_run_id;
     let run_id = if first_run_id.is_empty() { execution.run_id.as_str() } else { "" };
-    let run = Run::load(ctx, &namespace.id, &execution.workflow_id, run_id)?;
-    if !run.is_open() {
+    let mut run = Run::load(ctx, &namespace.id, &execution.workflow_id, run_id)?;
+    if run.seen_before(&ctx.op_id) || !run.is_open() {
         return Ok(answer::Kind::Done(Done {}));
     }
     if !first_run_id.is_empty() && *first_run_id != run.row.first_run_id {

@@ -7,7 +7,7 @@ use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::HistoryEvent;
 use proto::temporal::api::sdk::v1::{EventGroupMarker, UserMetadata};
 
-use super::{buffer, close, events, evolve, task};
+use super::{buffer, close, events, evolve, resent, task};
 use crate::reject::Decided;
 use crate::tables::{self, RunKey};
 use crate::time::timestamp;
@@ -58,18 +58,29 @@ impl Run {
         }
     }
 
-    /// The run with this id, or the latest of the workflow id if `run_id` is empty.
+    /// The run with this id. If `run_id` is empty, the latest of the workflow id, or an earlier one that took this
+    /// very call before.
     pub fn load(ctx: &Context<'_, '_>, namespace_id: &str, workflow_id: &str, run_id: &str) -> Decided<Self> {
-        Ok(find(ctx.txn, namespace_id, workflow_id, run_id)?.ok_or_else(|| missing(workflow_id, run_id))?)
+        let run = find(ctx.txn, namespace_id, workflow_id, run_id)?.ok_or_else(|| missing(workflow_id, run_id))?;
+        if !run_id.is_empty() || run.took(&ctx.op_id) {
+            return Ok(run);
+        }
+        let earlier = resent::earlier(ctx, &run, |earlier| Ok(earlier.took(&ctx.op_id)))?;
+        Ok(earlier.unwrap_or(run))
     }
 
     /// Like [`Run::load`], but a closed run is refused.
     pub fn load_open(ctx: &Context<'_, '_>, namespace_id: &str, workflow_id: &str, run_id: &str) -> Decided<Self> {
         let run = Self::load(ctx, namespace_id, workflow_id, run_id)?;
-        if !run.is_open() {
-            return Err(Reject::workflow_completed().into());
-        }
+        run.require_open()?;
         Ok(run)
+    }
+
+    pub fn require_open(&self) -> Decided<()> {
+        if self.is_open() {
+            return Ok(());
+        }
+        Err(Reject::workflow_completed().into())
     }
 
     pub fn status(&self) -> Status {
@@ -173,12 +184,17 @@ impl Run {
         self.batches.iter().flatten().chain(&self.open)
     }
 
+    /// Whether this call was applied to this run before.
+    pub fn took(&self, op_id: &[u8]) -> bool {
+        !op_id.is_empty() && self.row.recent_ops.iter().any(|op| op.op_id == op_id)
+    }
+
     /// Whether this call was applied before; remembers it if not.
     pub fn seen_before(&mut self, op_id: &[u8]) -> bool {
         if op_id.is_empty() {
             return false;
         }
-        if self.row.recent_ops.iter().any(|op| op.op_id == op_id) {
+        if self.took(op_id) {
             return true;
         }
         if self.row.recent_ops.len() >= RECENT_OPS_MAX {
@@ -221,6 +237,7 @@ impl Run {
             visibility::write(ctx, &mut self);
         }
         if self.current_changed {
+            self.note_replaced(ctx)?;
             tables::put_current(ctx.txn, &self.row.namespace_id, &self.row.workflow_id, &self.to_current());
         }
         tables::put_run(ctx.txn, self.key, &self.row);
@@ -232,6 +249,16 @@ impl Run {
                 next_event_id: self.row.next_event_id,
                 closed: !self.is_open(),
             });
+        }
+        Ok(())
+    }
+
+    /// Remembers which run was the latest of the id before this one.
+    fn note_replaced(&mut self, ctx: &Context<'_, '_>) -> Decided<()> {
+        if self.is_open() && self.row.replaced_run_id.is_empty() {
+            let latest = tables::current(ctx.txn, &self.row.namespace_id, &self.row.workflow_id)?;
+            let replaced = latest.map(|latest| latest.run_id).filter(|run_id| *run_id != self.row.run_id);
+            self.row.replaced_run_id = replaced.unwrap_or_default();
         }
         Ok(())
     }

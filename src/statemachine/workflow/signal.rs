@@ -5,7 +5,7 @@ use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::history::v1::WorkflowExecutionSignaledEventAttributes;
 
 use super::run::Extras;
-use super::{close, task, Run};
+use super::{close, resent, task, Run};
 use crate::op::{answer, Done, SignalWorkflow};
 use crate::reject::Decided;
 use crate::{tables, Context, Fault, Reject};
@@ -14,8 +14,9 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &SignalWorkflow) -> Decided<answer:
     let namespace = op.namespace.as_ref().ok_or_else(|| Fault::corrupt("signal op", "no namespace"))?;
     let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("signal op", "no request"))?;
     let execution = request.workflow_execution.clone().unwrap_or_default();
+    let request_id = request_id(ctx, &request.request_id);
     let mut run = Run::load(ctx, &namespace.id, &execution.workflow_id, &execution.run_id)?;
-    if is_repeated(ctx, &run, &request.request_id)? {
+    if is_repeated(ctx, &run, &request_id)? || was_for_earlier(ctx, &run, &execution.run_id, &request_id)? {
         return Ok(answer::Kind::Done(Done {}));
     }
     if !run.is_open() {
@@ -26,7 +27,7 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &SignalWorkflow) -> Decided<answer:
         input: request.input.clone(),
         identity: request.identity.clone(),
         header: request.header.clone(),
-        request_id: request.request_id.clone(),
+        request_id,
         ..Default::default()
     };
     let extras = Extras { links: request.links.clone(), ..Default::default() };
@@ -36,6 +37,19 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &SignalWorkflow) -> Decided<answer:
     }
     run.finish(ctx)?;
     Ok(answer::Kind::Done(Done {}))
+}
+
+/// What the signal is known by: a call without a request id is still not taken twice.
+pub fn request_id(ctx: &Context<'_, '_>, given: &str) -> String {
+    if given.is_empty() && !ctx.op_id.is_empty() {
+        return ctx.op_id.iter().fold("call-".to_owned(), |id, byte| id + &format!("{byte:02x}"));
+    }
+    given.to_owned()
+}
+
+/// Whether a signal that names no run was sent again, and the run that had it is not the latest any more.
+fn was_for_earlier(ctx: &Context<'_, '_>, run: &Run, run_id: &str, request_id: &str) -> Decided<bool> {
+    Ok(run_id.is_empty() && resent::earlier(ctx, run, |earlier| is_repeated(ctx, earlier, request_id))?.is_some())
 }
 
 /// Whether the run has had this request.

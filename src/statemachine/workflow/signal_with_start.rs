@@ -8,7 +8,7 @@ use proto::temporal::api::workflowservice::v1::{
 
 use super::run::Extras;
 use super::start::{self, Admitted, Policies};
-use super::{signal, task, terminate, Run};
+use super::{resent, signal, task, terminate, Run};
 use crate::op::{answer, NamespaceFacts, SignalWithStart, StartWorkflowAnswer};
 use crate::reject::Decided;
 use crate::{Context, Fault};
@@ -20,6 +20,9 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &SignalWithStart) -> Decided<answer
         Conflict::Unspecified => Conflict::UseExisting,
         conflict => conflict,
     };
+    if let Some(run) = resent::taken(ctx, &namespace.id, &request.workflow_id)? {
+        return Ok(answered(&run, run.was_created_by(&ctx.op_id)));
+    }
     let policies = Policies::of(request.workflow_id_reuse_policy(), conflict);
     let running = super::run::find(ctx.txn, &namespace.id, &request.workflow_id, "")?.filter(Run::is_open);
     if let Some(run) = running {
@@ -57,17 +60,21 @@ fn signal_running(
     mut run: Run,
     request: &SignalWithStartWorkflowExecutionRequest,
 ) -> Decided<answer::Kind> {
-    // Only to the very call that started it: another with the same request id is told that the run was there.
-    let started = run.was_created_by(&ctx.op_id);
-    let answer =
-        StartWorkflowAnswer { run_id: run.row.run_id.clone(), started, status: run.row.status, ..Default::default() };
+    let answer = answered(&run, false);
+    run.seen_before(&ctx.op_id);
     if !signal::is_repeated(ctx, &run, &request.request_id)? {
         let extras = Extras { links: request.links.clone(), ..Default::default() };
         signal::receive(ctx, &mut run, signaled(request), extras)?;
         task::schedule(ctx, &mut run, 0)?;
         run.finish(ctx)?;
     }
-    Ok(answer::Kind::StartWorkflow(answer))
+    Ok(answer)
+}
+
+/// Only the very call that started the run is told so: another with its request id hears that the run was there.
+fn answered(run: &Run, started: bool) -> answer::Kind {
+    let (run_id, status) = (run.row.run_id.clone(), run.row.status);
+    answer::Kind::StartWorkflow(StartWorkflowAnswer { run_id, started, status, ..Default::default() })
 }
 
 fn start_and_signal(
@@ -82,14 +89,9 @@ fn start_and_signal(
     let extras = Extras { links: request.links.clone(), ..Default::default() };
     signal::receive(ctx, &mut run, signaled(request), extras)?;
     start::first_task(ctx, &mut run, backoff)?;
-    let answer = StartWorkflowAnswer {
-        run_id: run.row.run_id.clone(),
-        started: true,
-        status: run.row.status,
-        ..Default::default()
-    };
+    let answer = answered(&run, true);
     run.finish(ctx)?;
-    Ok(answer::Kind::StartWorkflow(answer))
+    Ok(answer)
 }
 
 fn start_request(request: &SignalWithStartWorkflowExecutionRequest) -> StartWorkflowExecutionRequest {

@@ -13,7 +13,7 @@ use proto::temporal::api::history::v1::{
 use proto::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 use super::run::Extras;
-use super::{retry, task, terminate, Run};
+use super::{resent, retry, task, terminate, Run};
 use crate::op::{answer, NamespaceFacts, StartWorkflow, StartWorkflowAnswer};
 use crate::reject::{code, Decided};
 use crate::state::{self, RequestIdInfo};
@@ -36,6 +36,10 @@ pub struct NewRun {
 pub fn decide(ctx: &mut Context<'_, '_>, op: &StartWorkflow) -> Decided<answer::Kind> {
     let (namespace, request) = parts(op)?;
     let policies = Policies::of(request.workflow_id_reuse_policy(), request.workflow_id_conflict_policy());
+    if let Some(run) = resent::taken(ctx, &namespace.id, &request.workflow_id)? {
+        let known = run.was_created_by(&ctx.op_id) || run.row.request_ids.contains_key(&request.request_id);
+        return if known { Ok(same_request(run, request)) } else { use_existing(ctx, run, request) };
+    }
     match admit(ctx, namespace, &request.workflow_id, &request.request_id, &policies)? {
         Admitted::Same(run) => Ok(same_request(run, request)),
         Admitted::Existing(run) => use_existing(ctx, run, request),
@@ -65,6 +69,7 @@ fn start_new(
     let eager = request.request_eager_execution && backoff == 0;
     new.started.eager_execution_accepted = eager;
     let mut run = create(ctx, run_id, new)?;
+    run.note_created_by(&ctx.op_id);
     first_task(ctx, &mut run, backoff)?;
     let mut eager_task = None;
     if eager {
