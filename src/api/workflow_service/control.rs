@@ -7,11 +7,13 @@ use proto::temporal::api::workflowservice::v1::{
 };
 use statemachine::op::op::Kind;
 use statemachine::op::{DeleteWorkflow, RequestCancelWorkflow, ResetSticky, TerminateWorkflow};
+use statemachine::reject::code;
 
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
 use crate::api::frontend::{facts, Frontend, PATIENCE};
 use crate::api::validate;
+use crate::reads;
 
 pub async fn request_cancel(
     frontend: &Frontend,
@@ -50,14 +52,18 @@ pub async fn delete(
     call: Call<DeleteWorkflowExecutionRequest>,
 ) -> Result<DeleteWorkflowExecutionResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
-    let execution = validate::execution(call.message.workflow_execution.as_ref())?.clone();
-    let op = DeleteWorkflow {
-        namespace: Some(facts(&namespace)),
-        workflow_id: execution.workflow_id.clone(),
-        run_id: execution.run_id,
-    };
-    let kind = Kind::DeleteWorkflow(op);
-    frontend.propose(&namespace.id, &execution.workflow_id, kind, call.until(PATIENCE)).await?;
+    let execution = validate::execution(call.message.workflow_execution.as_ref())?;
+    let (workflow_id, deadline) = (&execution.workflow_id, call.until(PATIENCE));
+    // Nothing remembers what was deleted. So the run is named, that no other one goes when the op is sent again.
+    let rows = frontend.read(&namespace.id, workflow_id, deadline).await?;
+    let (_, run) = reads::describe::resolve(&rows, &namespace.id, workflow_id, &execution.run_id)?;
+    let op =
+        DeleteWorkflow { namespace: Some(facts(&namespace)), workflow_id: workflow_id.clone(), run_id: run.run_id };
+    match frontend.propose(&namespace.id, workflow_id, Kind::DeleteWorkflow(op), deadline).await {
+        // It was there a moment ago: deleted since, by this call if it was sent again.
+        Err(ApiError::Reject(reject)) if reject.0.code == code::NOT_FOUND => {}
+        done => drop(done?),
+    }
     Ok(DeleteWorkflowExecutionResponse {})
 }
 

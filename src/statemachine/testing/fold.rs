@@ -71,8 +71,41 @@ pub fn of_events(key: tables::RunKey, blank: Row, events: &[HistoryEvent]) -> Re
 
 /// Leaves out what has no event: the list in `evolve`'s documentation.
 fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
+    let row = project_row(row);
+    let children = tables::children(kv, key).expect("no fault");
+    let externals = tables::externals(kv, key).expect("no fault");
+    let activities = tables::activities(kv, key).expect("no fault");
+    Folded {
+        row,
+        activities: activities
+            .into_iter()
+            .map(|activity| Activity {
+                scheduled_event_id: activity.scheduled_event_id,
+                activity_id: activity.activity_id,
+                activity_type: activity.activity_type,
+                cancel_requested: activity.cancel_requested,
+                scheduled_time: activity.scheduled_time,
+                ..Default::default()
+            })
+            .collect(),
+        timers: tables::timers(kv, key).expect("no fault"),
+        children: children
+            .into_iter()
+            .map(|child| Child { outbox_id: 0, request_id: String::new(), ..child })
+            .collect(),
+        externals: externals.into_iter().map(|row| row.initiated_event_id).collect(),
+        updates: tables::updates(kv, key)
+            .expect("no fault")
+            .into_iter()
+            .filter(|update| matches!(update.stage(), Stage::Accepted | Stage::Completed))
+            .map(|update| Update { number: 0, ..update })
+            .collect(),
+    }
+}
+
+fn project_row(row: Row) -> Row {
     let closed = row.close_time != 0;
-    let row = Row {
+    Row {
         updates_in_flight: Vec::new(),
         updates_refused: Vec::new(),
         task: row.task.filter(|task| task.attempt <= 1 && task.r#type() != Type::Speculative && !closed).map(|task| {
@@ -112,34 +145,5 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
         last_reset_time: 0,
         kept_event_id: 0,
         ..row
-    };
-    let children = tables::children(kv, key).expect("no fault");
-    let externals = tables::externals(kv, key).expect("no fault");
-    let activities = tables::activities(kv, key).expect("no fault");
-    Folded {
-        row,
-        activities: activities
-            .into_iter()
-            .map(|activity| Activity {
-                scheduled_event_id: activity.scheduled_event_id,
-                activity_id: activity.activity_id,
-                activity_type: activity.activity_type,
-                cancel_requested: activity.cancel_requested,
-                scheduled_time: activity.scheduled_time,
-                ..Default::default()
-            })
-            .collect(),
-        timers: tables::timers(kv, key).expect("no fault"),
-        children: children
-            .into_iter()
-            .map(|child| Child { outbox_id: 0, request_id: String::new(), ..child })
-            .collect(),
-        externals: externals.into_iter().map(|row| row.initiated_event_id).collect(),
-        updates: tables::updates(kv, key)
-            .expect("no fault")
-            .into_iter()
-            .filter(|update| matches!(update.stage(), Stage::Accepted | Stage::Completed))
-            .map(|update| Update { number: 0, ..update })
-            .collect(),
     }
 }
