@@ -1,5 +1,6 @@
 //! Holds what the compiler cannot: the arrows between folders (ARCHITECTURE.md), the sizes of files, a head for every
-//! folder, owners of TODOs, and a row of COMPAT.md for every RPC. Each test prints everything that is wrong at once.
+//! folder, owners of TODOs, and of COMPAT.md a row for every RPC and a test for every claim. Each test prints everything
+//! that is wrong at once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -262,14 +263,16 @@ fn todos_have_an_issue() {
     assert_none(&wrong);
 }
 
+/// The cells of COMPAT.md's rows.
+fn compat_rows() -> Vec<Vec<String>> {
+    let compat = fs_err::read_to_string(root().join("COMPAT.md")).expect("COMPAT.md exists");
+    let rows = compat.lines().filter_map(|line| line.strip_prefix("| "));
+    rows.map(|line| line.split(" | ").map(|cell| cell.trim_end_matches('|').trim().to_owned()).collect()).collect()
+}
+
 #[test]
 fn every_rpc_has_a_row_in_compat() {
-    let compat = fs_err::read_to_string(root().join("COMPAT.md")).expect("COMPAT.md exists");
-    let rows: Vec<Vec<&str>> = compat
-        .lines()
-        .filter_map(|line| line.strip_prefix("| "))
-        .map(|line| line.split(" | ").map(|cell| cell.trim_end_matches('|').trim()).collect())
-        .collect();
+    let rows = compat_rows();
     let set = prost_types::FileDescriptorSet::decode(proto::PUBLIC_DESCRIPTORS).expect("generated descriptors decode");
     let mut wrong = Vec::new();
     let mut methods = 0;
@@ -292,6 +295,60 @@ fn every_rpc_has_a_row_in_compat() {
         }
     }
     assert!(methods > 130, "only {methods} methods in the descriptors");
+    assert_none(&wrong);
+}
+
+/// What a name in backticks may be that shows a claim of COMPAT.md, and what is wrong with it if it is none.
+fn not_evidence(name: &str, tests: &[Source], differing: &[&str]) -> Option<String> {
+    if name.starts_with("scripts/") {
+        let (script, step) = name.split_once(' ').unwrap_or((name, ""));
+        let text = fs_err::read_to_string(root().join(script)).unwrap_or_default();
+        return (!text.contains(&format!("step_{step}()"))).then(|| format!("{name} is no step of a script"));
+    }
+    if let Some(script) = name.strip_suffix(".txt") {
+        let path = format!("src/statemachine/testscripts/{script}.txt");
+        return (!root().join(&path).exists()).then(|| format!("there is no {path}"));
+    }
+    if name.contains('.') {
+        let path = format!("tests/golden/expected/{name}.json");
+        return match differing.contains(&name) {
+            true => Some(format!("{name} differs (tests/golden/differences.txt)")),
+            false => (!root().join(&path).exists()).then(|| format!("there is no {path}")),
+        };
+    }
+    let function = format!("fn {name}(");
+    let found = tests.iter().any(|source| source.text.contains(&function));
+    (!found).then(|| format!("no test is called {name}"))
+}
+
+#[test]
+fn every_claim_of_compat_names_what_shows_it() {
+    let tests: Vec<Source> = sources(&["src", "tests"])
+        .into_iter()
+        .filter(|source| source.text.contains("#[test]") || source.text.contains("#[tokio::test"))
+        .collect();
+    let differences = fs_err::read_to_string(root().join("tests/golden/differences.txt")).expect("it is there");
+    let differing: Vec<&str> = differences.lines().filter_map(|line| line.split(' ').next()).collect();
+    let mut wrong = Vec::new();
+    let mut claims = 0;
+    for row in compat_rows().iter().filter(|row| row.len() == 3) {
+        let (rpc, state, shown_by) = (&row[0], &row[1], &row[2]);
+        // A difference that the row names is no claim.
+        let differing = if state.starts_with("works") { differing.as_slice() } else { &[] };
+        match (state.starts_with("works") || state.starts_with("partly"), shown_by.split('`').skip(1).step_by(2)) {
+            (true, names) => {
+                claims += 1;
+                if names.clone().next().is_none() {
+                    wrong.push(format!("{rpc}: nothing shows it"));
+                }
+                wrong.extend(
+                    names.filter_map(|name| Some(format!("{rpc}: {}", not_evidence(name, &tests, differing)?))),
+                );
+            }
+            (false, mut names) => wrong.extend(names.next().map(|_| format!("{rpc}: shown, but {state}"))),
+        }
+    }
+    assert!(claims > 60, "only {claims} claims in COMPAT.md");
     assert_none(&wrong);
 }
 

@@ -39,3 +39,21 @@ async fn who_watches_is_told_of_the_end() {
     drop((known, client));
     stopping.await.expect("it stops");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_answers_for_the_services_it_knows() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (node, channel) = node(directory.path(), |_| {}).await;
+    let mut client = HealthClient::new(channel);
+    // A node that has just started may watch first: the stream tells when it serves.
+    let mut watched = client.watch(HealthCheckRequest::default()).await.expect("a stream").into_inner();
+    while next(&mut watched).await != Some(ServingStatus::Serving) {}
+    for known in ["", "temporal.api.workflowservice.v1.WorkflowService"] {
+        let answer = client.check(HealthCheckRequest { service: known.into() }).await.expect("an answer").into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{known}");
+    }
+    let refused = client.check(HealthCheckRequest { service: "nobody".into() }).await.expect_err("not known");
+    assert_eq!(refused.code(), tonic::Code::NotFound);
+    drop((watched, client));
+    node.shutdown().await;
+}

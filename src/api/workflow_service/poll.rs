@@ -23,7 +23,7 @@ use crate::api::frontend::{name_of, Done, Frontend, Namespace};
 use crate::api::quotas::LongPoll;
 use crate::api::validate;
 use crate::cluster::Queries;
-use crate::matching::{Handed, PollRequest, PollResult, TaskKind};
+use crate::matching::{Handed, PollRequest, PollResult, Started, TaskKind};
 use crate::telemetry::tasks::{polled, Poll};
 
 /// A poll must be able to wait so long (Temporal: common.MinLongPollTimeout).
@@ -56,33 +56,7 @@ pub async fn workflow_task_queue(
     };
     let queue = key(&namespace, TaskType::Workflow, call.message.task_queue.as_ref());
     let request = PollRequest { queue, poller, max_tasks_per_second: None, deadline: times.poll };
-    let begun = Instant::now();
-    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::WorkflowTasks)?;
-    loop {
-        let mut more_pollers = false;
-        let answered = match frontend.matching.poll(request.clone()).await? {
-            PollResult::Empty => {
-                polled(name_of(&namespace), TaskType::Workflow, Poll::Empty, begun.elapsed());
-                return Ok(empty(frontend, begun).await);
-            }
-            PollResult::Started(started) => match started.answer.workflow_task {
-                Some(task) => applied_here(frontend, task, started.queries, started.shard).map(Some),
-                None => Ok(None),
-            },
-            PollResult::Task(handed) => {
-                more_pollers = handed.more_pollers;
-                workflow_task(frontend, handed, &request.poller, times.start).await
-            }
-        };
-        match settle(answered, times.poll).await? {
-            Some(mut response) => {
-                response.poller_scaling_decision = scaling(begun.elapsed(), more_pollers);
-                polled(name_of(&namespace), TaskType::Workflow, Poll::Task, begun.elapsed());
-                return Ok(response);
-            }
-            None => continue,
-        }
-    }
+    wait(frontend, &namespace, request, &times).await
 }
 
 pub async fn activity_task_queue(
@@ -105,31 +79,104 @@ pub async fn activity_task_queue(
     let queue = key(&namespace, TaskType::Activity, call.message.task_queue.as_ref());
     let rate = call.message.task_queue_metadata.as_ref().and_then(|metadata| metadata.max_tasks_per_second);
     let request = PollRequest { queue, poller, max_tasks_per_second: rate, deadline: times.poll };
+    wait(frontend, &namespace, request, &times).await
+}
+
+/// What a poll of a kind of tasks is answered.
+trait Answer: Default {
+    const TASK_TYPE: TaskType;
+    const LONG_POLL: LongPoll;
+
+    /// With a task that the op which made it has started for this poll.
+    fn of_started(frontend: &Frontend, started: Started) -> Result<Option<Self>, ApiError>;
+
+    /// With a task that matching has handed out and that is to be started.
+    async fn of_handed(
+        frontend: &Frontend,
+        handed: Handed,
+        poller: &Poller,
+        deadline: Instant,
+    ) -> Result<Option<Self>, ApiError>;
+
+    fn advise(&mut self, decision: Option<PollerScalingDecision>);
+}
+
+impl Answer for PollWorkflowTaskQueueResponse {
+    const TASK_TYPE: TaskType = TaskType::Workflow;
+    const LONG_POLL: LongPoll = LongPoll::WorkflowTasks;
+
+    fn of_started(frontend: &Frontend, started: Started) -> Result<Option<Self>, ApiError> {
+        match started.answer.workflow_task {
+            Some(task) => applied_here(frontend, task, started.queries, started.shard).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn of_handed(
+        frontend: &Frontend,
+        handed: Handed,
+        poller: &Poller,
+        deadline: Instant,
+    ) -> Result<Option<Self>, ApiError> {
+        workflow_task(frontend, handed, poller, deadline).await
+    }
+
+    fn advise(&mut self, decision: Option<PollerScalingDecision>) {
+        self.poller_scaling_decision = decision;
+    }
+}
+
+impl Answer for PollActivityTaskQueueResponse {
+    const TASK_TYPE: TaskType = TaskType::Activity;
+    const LONG_POLL: LongPoll = LongPoll::ActivityTasks;
+
+    fn of_started(frontend: &Frontend, started: Started) -> Result<Option<Self>, ApiError> {
+        match started.answer.activity_task {
+            Some(task) => assemble::activity_task(frontend, task).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn of_handed(
+        frontend: &Frontend,
+        handed: Handed,
+        poller: &Poller,
+        deadline: Instant,
+    ) -> Result<Option<Self>, ApiError> {
+        activity_task(frontend, handed, poller, deadline).await
+    }
+
+    fn advise(&mut self, decision: Option<PollerScalingDecision>) {
+        self.poller_scaling_decision = decision;
+    }
+}
+
+/// Waits for a task until one was started for this poll or its time is over.
+async fn wait<T: Answer>(
+    frontend: &Frontend,
+    namespace: &Namespace,
+    request: PollRequest,
+    times: &Times,
+) -> Result<T, ApiError> {
     let begun = Instant::now();
-    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::ActivityTasks)?;
+    let _waiting = frontend.quotas.enter(&namespace.id, T::LONG_POLL)?;
     loop {
         let mut more_pollers = false;
         let answered = match frontend.matching.poll(request.clone()).await? {
             PollResult::Empty => {
-                polled(name_of(&namespace), TaskType::Activity, Poll::Empty, begun.elapsed());
+                polled(name_of(namespace), T::TASK_TYPE, Poll::Empty, begun.elapsed());
                 return Ok(empty(frontend, begun).await);
             }
-            PollResult::Started(started) => match started.answer.activity_task {
-                Some(started) => assemble::activity_task(frontend, started).map(Some),
-                None => Ok(None),
-            },
+            PollResult::Started(started) => T::of_started(frontend, *started),
             PollResult::Task(handed) => {
                 more_pollers = handed.more_pollers;
-                activity_task(frontend, handed, &request.poller, times.start).await
+                T::of_handed(frontend, handed, &request.poller, times.start).await
             }
         };
-        match settle(answered, times.poll).await? {
-            Some(mut response) => {
-                response.poller_scaling_decision = scaling(begun.elapsed(), more_pollers);
-                polled(name_of(&namespace), TaskType::Activity, Poll::Task, begun.elapsed());
-                return Ok(response);
-            }
-            None => continue,
+        if let Some(mut answer) = settle(answered, times.poll).await? {
+            answer.advise(scaling(begun.elapsed(), more_pollers));
+            polled(name_of(namespace), T::TASK_TYPE, Poll::Task, begun.elapsed());
+            return Ok(answer);
         }
     }
 }

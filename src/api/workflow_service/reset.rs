@@ -22,8 +22,18 @@ pub async fn reset(
     validate::set_and_short("RequestId", &request.request_id)?;
     validate::length("Identity", &request.identity)?;
     for operation in &request.post_reset_operations {
-        if let Some(Variant::UpdateWorkflowOptions(wanted)) = &operation.variant {
-            workflow_options::check(wanted.workflow_execution_options.as_ref(), wanted.update_mask.as_ref())?;
+        match &operation.variant {
+            Some(Variant::UpdateWorkflowOptions(wanted)) => {
+                workflow_options::check(wanted.workflow_execution_options.as_ref(), wanted.update_mask.as_ref())?;
+            }
+            Some(Variant::SignalWorkflow(wanted)) => {
+                let limits = &frontend.config.limits;
+                validate::set_and_short("SignalName", &wanted.signal_name)?;
+                validate::links(&wanted.links, limits)?;
+                validate::blob(wanted.input.as_ref(), limits)?;
+                validate::blob(wanted.header.as_ref(), limits)?;
+            }
+            None => {} // Refused by the core, as an operation that nobody knows.
         }
     }
     let deadline = call.until(PATIENCE);

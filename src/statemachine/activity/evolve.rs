@@ -70,7 +70,7 @@ fn closed(txn: &mut Txn<'_>, run: &mut Run, scheduled_event_id: i64) -> Result<(
     let Some(activity) = tables::activity(txn, run.key, scheduled_event_id)? else {
         return Err(Fault::corrupt("activity event", format!("activity {scheduled_event_id} is not pending")));
     };
-    tables::delete_activity(txn, run.key, &activity);
+    tables::delete_activity(txn, run.key, &activity)?;
     run.row.pending_activities -= 1;
     Ok(())
 }

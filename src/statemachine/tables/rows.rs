@@ -102,9 +102,13 @@ pub fn put_activity(txn: &mut Txn<'_>, key: RunKey, row: &state::Activity) {
     txn.put(key.in_table(Table::Activity).i64(row.scheduled_event_id).done(), row.encode_to_vec());
 }
 
-pub fn delete_activity(txn: &mut Txn<'_>, key: RunKey, row: &state::Activity) {
+/// Its id may name a newer activity by now, if the end of this one was held back while a worker scheduled that one.
+pub fn delete_activity(txn: &mut Txn<'_>, key: RunKey, row: &state::Activity) -> Result<(), Fault> {
     txn.delete(key.in_table(Table::Activity).i64(row.scheduled_event_id).done());
-    txn.delete(key.in_table(Table::ActivityId).raw(row.activity_id.as_bytes()).done());
+    if activity_by_id(txn, key, &row.activity_id)? == Some(row.scheduled_event_id) {
+        txn.delete(key.in_table(Table::ActivityId).raw(row.activity_id.as_bytes()).done());
+    }
+    Ok(())
 }
 
 /// The scheduled event id of the pending activity with this id.

@@ -2,7 +2,9 @@
 
 use proto::temporal::api::common::v1::{Priority, WorkflowExecution};
 use proto::temporal::api::enums::v1::{ResetReapplyExcludeType, ResetReapplyType};
-use proto::temporal::api::workflow::v1::{versioning_override, VersioningOverride, WorkflowExecutionOptions};
+use proto::temporal::api::workflow::v1::{
+    post_reset_operation, versioning_override, PostResetOperation, VersioningOverride, WorkflowExecutionOptions,
+};
 use proto::temporal::api::workflowservice::v1::{
     PauseWorkflowExecutionRequest, ResetWorkflowExecutionRequest, UnpauseWorkflowExecutionRequest,
     UpdateWorkflowExecutionOptionsRequest,
@@ -12,7 +14,7 @@ use super::script::{Script, Words};
 use crate::op::{self, op::Kind};
 
 /// `reset 4 request=r run=2 exclude=signals,updates older=none`; run: which run of the workflow id, from 1, the latest
-/// without it.
+/// without it. `then=signal:s`, `then=priority:5`: what is to follow.
 #[expect(deprecated, reason = "clients still send the older setting")]
 pub(super) fn reset(script: &mut Script, words: &Words<'_>) {
     let workflow_id = words.get("wf", "w");
@@ -38,10 +40,38 @@ pub(super) fn reset(script: &mut Script, words: &Words<'_>) {
         request_id: words.get("request", &default_id).into(),
         reset_reapply_type: older as i32,
         reset_reapply_exclude_types: exclude.collect(),
+        identity: "resetter".into(),
+        post_reset_operations: words
+            .pairs
+            .iter()
+            .filter(|(key, _)| *key == "then")
+            .map(|(_, what)| then(what))
+            .collect(),
         ..Default::default()
     };
     let namespace = Some(script.harness.namespace.clone());
     script.propose(Kind::ResetWorkflow(op::ResetWorkflow { namespace, request: Some(request) }));
+}
+
+/// `signal:name`, `priority:5`, `nothing`.
+fn then(what: &str) -> PostResetOperation {
+    let (kind, value) = what.split_once(':').unwrap_or((what, ""));
+    let variant = match kind {
+        "signal" => Some(post_reset_operation::Variant::SignalWorkflow(post_reset_operation::SignalWorkflow {
+            signal_name: value.into(),
+            ..Default::default()
+        })),
+        "priority" => {
+            let priority = Priority { priority_key: value.parse().expect("a number"), ..Default::default() };
+            let options = WorkflowExecutionOptions { priority: Some(priority), ..Default::default() };
+            Some(post_reset_operation::Variant::UpdateWorkflowOptions(post_reset_operation::UpdateWorkflowOptions {
+                workflow_execution_options: Some(options),
+                update_mask: Some(prost_types::FieldMask { paths: vec!["priority".into()] }),
+            }))
+        }
+        _ => None,
+    };
+    PostResetOperation { variant }
 }
 
 pub(super) fn pause(script: &mut Script, words: &Words<'_>) {

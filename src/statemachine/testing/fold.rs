@@ -15,6 +15,8 @@ use crate::{MemoryKv, Txn};
 pub struct Folded {
     row: Row,
     activities: Vec<Activity>,
+    /// The scheduled event that the id of each of them names.
+    activity_ids: Vec<Option<i64>>,
     timers: Vec<Timer>,
     children: Vec<Child>,
     externals: Vec<i64>,
@@ -75,8 +77,10 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
     let children = tables::children(kv, key).expect("no fault");
     let externals = tables::externals(kv, key).expect("no fault");
     let activities = tables::activities(kv, key).expect("no fault");
+    let by_id = |activity: &Activity| tables::activity_by_id(kv, key, &activity.activity_id).expect("no fault");
     Folded {
         row,
+        activity_ids: activities.iter().map(by_id).collect(),
         activities: activities
             .into_iter()
             .map(|activity| Activity {

@@ -9,7 +9,7 @@
 //! update u                                 update-with-start u request=r conflict=2   outcome u
 //! complete accept=u respond=u reject=u     complete mute-accept=u (without a command)
 //! terminate wf=w call=x   again x   again  any operation can be named, and comes again later; or the last one does
-//! reset 4 request=r run=1 exclude=signals  pause   unpause   options mask=priority priority=5
+//! reset 4 request=r run=1 exclude=signals then=signal:s  pause   unpause   options mask=priority priority=5
 //! ```
 
 use std::collections::BTreeMap;

@@ -11,16 +11,16 @@
 //! ready again as first attempts, timers keep their due times, messages to other workflows that have had no answer are
 //! sent again under the request ids they had, so that whoever got them before does not act twice.
 
+mod afterwards;
 mod carry;
 mod fork;
 mod reapply;
 
 use proto::temporal::api::history::v1::WorkflowExecutionTerminatedEventAttributes;
-use proto::temporal::api::workflow::v1::post_reset_operation::Variant;
 use proto::temporal::api::workflowservice::v1::ResetWorkflowExecutionRequest;
 
 use super::run::{self, Extras};
-use super::{close, options, task, Run};
+use super::{close, task, Run};
 use crate::op::{answer, ResetWorkflow, ResetWorkflowAnswer};
 use crate::reject::Decided;
 use crate::{state, Context, Fault, Reject};
@@ -75,13 +75,8 @@ fn check(base: &Run, request: &ResetWorkflowExecutionRequest) -> Decided<()> {
         let text = "Workflow task finish ID must be > 1 && <= workflow last event ID.";
         return Err(Reject::invalid_argument(text).into());
     }
-    for operation in &request.post_reset_operations {
-        let kind = match &operation.variant {
-            Some(Variant::UpdateWorkflowOptions(_)) => continue,
-            Some(Variant::SignalWorkflow(_)) => "*workflow.PostResetOperation_SignalWorkflow_",
-            None => "<nil>",
-        };
-        return Err(Reject::invalid_argument(format!("unsupported post reset operation: {kind}")).into());
+    if request.post_reset_operations.iter().any(|operation| operation.variant.is_none()) {
+        return Err(Reject::invalid_argument("unsupported post reset operation: <nil>").into());
     }
     Ok(())
 }
@@ -118,13 +113,7 @@ fn start_over(
     run.row.reset_request_id.clone_from(&request.request_id);
     fork::fail_task(ctx, &mut run, base, &request.reason)?;
     reapply::all(ctx, &mut run, base, finish, Excluded::of(request))?;
-    for operation in &request.post_reset_operations {
-        if let Some(Variant::UpdateWorkflowOptions(wanted)) = &operation.variant {
-            let given = wanted.workflow_execution_options.clone().unwrap_or_default();
-            let paths = wanted.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
-            options::change(ctx, &mut run, &given, paths, &request.identity)?;
-        }
-    }
+    afterwards::all(ctx, &mut run, request)?;
     fork::arm(ctx, &mut run)?;
     carry::send_again(ctx, &mut run, base)?;
     task::schedule(ctx, &mut run, 0)?;
