@@ -31,8 +31,9 @@ rust_environment() {
   export ROCKSDB_STATIC=1
 }
 
-# Builds the server (profile: release or debug) and sets EVERSTEP to the program.
+# Builds the server (profile: release or debug) and sets EVERSTEP to the program. One that is given there is taken as it is.
 build_server() {
+  [ -z "${EVERSTEP:-}" ] || return 0
   local profile=${1:-release} flags=()
   [ "$profile" = release ] && flags=(--release)
   (cd "$ROOT" && cargo build --locked "${flags[@]}" --bin everstep)
