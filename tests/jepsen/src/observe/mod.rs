@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use proto::temporal::api::enums::v1::WorkflowExecutionStatus as Status;
+use proto::temporal::api::enums::v1::{EventType, WorkflowExecutionStatus as Status};
 use proto::temporal::api::history::v1::{history_event::Attributes as Of, HistoryEvent};
 use proto::temporal::api::workflowservice::v1::{DescribeWorkflowExecutionRequest, GetWorkflowExecutionHistoryRequest};
 use tokio::time::Instant;
@@ -31,35 +31,53 @@ const READS_AT_ONCE: usize = 12;
 pub async fn everything(context: &Arc<Context>, history: &mut History) -> anyhow::Result<()> {
     let clients = Arc::new(context.clients(DEADLINE));
     let end = Instant::now() + FINISH;
-    let mut read = BTreeSet::new();
-    let mut waiting: Vec<Known> = context.known();
-    while !waiting.is_empty() {
-        let runs: Vec<anyhow::Result<(Run, Vec<Known>)>> = stream::iter(std::mem::take(&mut waiting))
-            .map(|known| one(clients.clone(), known, end))
-            .buffered(READS_AT_ONCE)
-            .collect()
-            .await;
-        for run in runs {
-            let (run, found) = run?;
-            read.insert((run.key.clone(), run.run_id.clone()));
-            history.runs.push(run);
-            waiting.extend(found);
-        }
-        waiting.retain(|known| !read.contains(&(known.key.clone(), known.run_id.clone())));
+    // What one run still sends changes another: all of them come to rest before the first is read.
+    let runs = all_at_rest(&clients, context.known(), end).await?;
+    let mut reads = stream::iter(runs).map(|known| one(clients.clone(), known, end)).buffered(READS_AT_ONCE);
+    while let Some(run) = reads.next().await {
+        history.runs.push(run?);
     }
     history.finals.insert("lists".into(), lists::from_every_node(&clients).await?);
     history.finals.insert("digests".into(), lists::digests(context).await?);
     Ok(())
 }
 
-/// A run, and the runs that it led to.
-async fn one(clients: Arc<Vec<(u64, Client)>>, known: Known, end: Instant) -> anyhow::Result<(Run, Vec<Known>)> {
-    let (_, first) = &clients[0];
-    let (mut status, mut events) = read(first, &known).await?;
-    while status == "Running" && !at_rest(&known, &events) && Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        (status, events) = read(first, &known).await?;
+/// Waits until these runs and those that they lead to are at rest, or the time is over; all of them.
+async fn all_at_rest(
+    clients: &Arc<Vec<(u64, Client)>>,
+    mut waiting: Vec<Known>,
+    end: Instant,
+) -> anyhow::Result<Vec<Known>> {
+    let (mut seen, mut runs) = (BTreeSet::new(), Vec::new());
+    while !waiting.is_empty() {
+        waiting.retain(|known| seen.insert((known.key.clone(), known.run_id.clone())));
+        let first = &clients[0].1;
+        let settled: Vec<_> = stream::iter(std::mem::take(&mut waiting))
+            .map(|known| async move { (settled(first, &known, end).await, known) })
+            .buffered(READS_AT_ONCE)
+            .collect()
+            .await;
+        for (read, known) in settled {
+            waiting.extend(led_to(&known, &read?.1));
+            runs.push(known);
+        }
     }
+    Ok(runs)
+}
+
+/// Status and events of a run that is at rest, or when the time is over.
+async fn settled(client: &Client, known: &Known, end: Instant) -> anyhow::Result<(String, Vec<HistoryEvent>)> {
+    let (mut status, mut events) = read(client, known).await?;
+    while status == "Running" && !at_rest(known, &events) && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        (status, events) = read(client, known).await?;
+    }
+    Ok((status, events))
+}
+
+/// A run, and where the nodes differ about it.
+async fn one(clients: Arc<Vec<(u64, Client)>>, known: Known, end: Instant) -> anyhow::Result<Run> {
+    let (status, events) = settled(&clients[0].1, &known, end).await?;
     let prints = fingerprint(&events);
     let mut differences = Vec::new();
     for (node, client) in &clients[1..] {
@@ -76,10 +94,9 @@ async fn one(clients: Arc<Vec<(u64, Client)>>, known: Known, end: Instant) -> an
             ));
         }
     }
-    let found = led_to(&known, &events);
     let events = events.iter().zip(prints).map(|(event, print)| events::reduce(event, print)).collect();
     let Known { workload, key, run_id } = known;
-    Ok((Run { workload: workload.into(), key, run_id, status, events, differences }, found))
+    Ok(Run { workload: workload.into(), key, run_id, status, events, differences })
 }
 
 /// Whether nothing more is to happen to an open run: registers, silent writers and accounts stay open.
@@ -94,7 +111,11 @@ fn at_rest(known: &Known, events: &[HistoryEvent]) -> bool {
                 |of| matches!(of, Of::WorkflowExecutionSignaledEventAttributes(s) if s.signal_name == "transfer"),
             );
             let answered = count(|of| matches!(of, Of::ExternalWorkflowExecutionSignaledEventAttributes(_)));
-            given == answered
+            // While a worker has a task, signals are held back.
+            let task = events.last().is_some_and(|event| {
+                matches!(event.event_type(), EventType::WorkflowTaskScheduled | EventType::WorkflowTaskStarted)
+            });
+            given == answered && !task
         }
         _ => known.key.starts_with("signals-silent"),
     }
