@@ -37,7 +37,7 @@ fn main() {
         .sample_size(20)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
-    let mut medians = BTreeMap::new();
+    let mut least = BTreeMap::new();
     let shapes = [
         ("small", small),
         ("50,000 events", Workflow::with_events(50_000)),
@@ -46,22 +46,22 @@ fn main() {
         ("2,000 updates", Workflow::with_updates(1_990)),
     ];
     for (name, mut workflow) in shapes {
-        medians.insert((name, "task"), measure(&mut criterion, &format!("{name}/task"), || workflow.task_step()));
+        least.insert((name, "task"), measure(&mut criterion, &format!("{name}/task"), || workflow.task_step()));
         let step = format!("{name}/activity");
-        medians.insert((name, "activity"), measure(&mut criterion, &step, || workflow.activity_step()));
-        medians.insert((name, "update"), measure(&mut criterion, &format!("{name}/update"), || workflow.update_step()));
+        least.insert((name, "activity"), measure(&mut criterion, &step, || workflow.activity_step()));
+        least.insert((name, "update"), measure(&mut criterion, &format!("{name}/update"), || workflow.update_step()));
     }
     criterion.final_summary();
     let mut over = false;
-    for ((name, step), median) in &medians {
-        let ratio = median / medians[&("small", *step)];
+    for ((name, step), time) in &least {
+        let ratio = time / least[&("small", *step)];
         over |= ratio > RATIO_MAX;
-        println!("{name:>26} {step:>9}: {:>7.1} us, {ratio:.2} times a small workflow's", median / 1e3);
+        println!("{name:>26} {step:>9}: {:>7.1} us, {ratio:.2} times a small workflow's", time / 1e3);
     }
     assert!(!over, "a step costs more than {RATIO_MAX} times that of a small workflow");
 }
 
-/// The median over criterion's samples of a step's time, in nanoseconds.
+/// The least of criterion's samples of a step's time, in nanoseconds: what else the machine does can only add to it.
 fn measure(criterion: &mut Criterion, name: &str, mut step: impl FnMut() -> Applied) -> f64 {
     let mut samples = Vec::new();
     criterion.bench_function(name, |bencher| {
@@ -76,8 +76,7 @@ fn measure(criterion: &mut Criterion, name: &str, mut step: impl FnMut() -> Appl
             took
         });
     });
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+    samples.into_iter().fold(f64::INFINITY, f64::min)
 }
 
 /// A workflow that waits for nothing, in the state that a step begins with.

@@ -4,8 +4,11 @@
 //! Two bounds. So many starts are under way at a time, never more. And once they pile up while workers are at work, the
 //! node is overloaded: as many workflows may then begin as end, so that those under way do not drown. A node whose
 //! workers are away takes starts without that, for nothing waits behind them.
+//!
+//! Both bounds meet the namespaces that cause them: one that has less than its even share of the starts under way is let
+//! through up to a reserve that is kept for it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ use super::errors::ApiError;
 const UNDER_WAY_MAX: usize = 1024;
 /// So many starts under way are a sign of overload.
 const UNDER_WAY_MANY: usize = 256;
+/// Starts under way above the bound, for namespaces with less than their share.
+const RESERVE: usize = 256;
 /// How long the node counts as overloaded after the last sign of it.
 const MEMORY: Duration = Duration::from_secs(2);
 /// Over what time ends are counted.
@@ -26,29 +31,58 @@ const RATE_MIN: f64 = 50.0;
 
 #[derive(Default)]
 pub struct Admission {
-    under_way: Arc<AtomicUsize>,
+    under_way: Arc<Mutex<UnderWay>>,
     pacer: Mutex<Pacer>,
+}
+
+/// Starts under way, of all and of each namespace that has any.
+#[derive(Debug, Default)]
+struct UnderWay {
+    all: usize,
+    of: HashMap<String, usize>,
+}
+
+impl UnderWay {
+    /// Whether a namespace has less than its share, be there one that has more.
+    fn is_modest(&self, namespace_id: &str) -> bool {
+        let own = self.of.get(namespace_id).copied().unwrap_or_default();
+        let others = self.of.len() - usize::from(own > 0);
+        (own + 1) * (others + 1) <= self.all
+    }
 }
 
 /// A start that may go on; it is under way until this is dropped.
 #[derive(Debug)]
-pub struct Admitted(Arc<AtomicUsize>);
+pub struct Admitted {
+    namespace_id: String,
+    under_way: Arc<Mutex<UnderWay>>,
+}
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut under_way = self.under_way.lock().expect("no panic while held");
+        under_way.all -= 1;
+        if let Some(own) = under_way.of.get_mut(&self.namespace_id) {
+            *own -= 1;
+            if *own == 0 {
+                under_way.of.remove(&self.namespace_id);
+            }
+        }
     }
 }
 
 impl Admission {
-    pub fn admit(&self, now: Instant) -> Result<Admitted, ApiError> {
-        let admitted = Admitted(self.under_way.clone());
-        let under_way = self.under_way.fetch_add(1, Ordering::Relaxed);
-        if self.pacer.lock().expect("no panic while held").admit(now, under_way) {
-            return Ok(admitted);
+    pub fn admit(&self, namespace_id: &str, now: Instant) -> Result<Admitted, ApiError> {
+        let mut under_way = self.under_way.lock().expect("no panic while held");
+        let modest = under_way.is_modest(namespace_id) && under_way.all < UNDER_WAY_MAX + RESERVE;
+        if !modest && !self.pacer.lock().expect("no panic while held").admit(now, under_way.all) {
+            drop(under_way);
+            metrics::counter!("everstep_starts_refused").increment(1);
+            return Err(ApiError::Overloaded);
         }
-        metrics::counter!("everstep_starts_refused").increment(1);
-        Err(ApiError::Overloaded)
+        under_way.all += 1;
+        *under_way.of.entry(namespace_id.to_owned()).or_default() += 1;
+        Ok(Admitted { namespace_id: namespace_id.to_owned(), under_way: self.under_way.clone() })
     }
 
     /// A worker has answered a workflow task; `ended` workflows came to their end by it.
@@ -172,9 +206,34 @@ mod tests {
     #[test]
     fn a_start_is_under_way_until_it_is_dropped() {
         let admission = Admission::default();
-        let held: Vec<_> = (0..UNDER_WAY_MAX).map(|_| admission.admit(Instant::now()).expect("room")).collect();
-        assert!(matches!(admission.admit(Instant::now()), Err(ApiError::Overloaded)));
+        let held: Vec<_> = (0..UNDER_WAY_MAX).map(|_| admission.admit("a", Instant::now()).expect("room")).collect();
+        assert!(matches!(admission.admit("a", Instant::now()), Err(ApiError::Overloaded)));
         drop(held);
-        assert!(admission.admit(Instant::now()).is_ok());
+        assert!(admission.admit("a", Instant::now()).is_ok());
+        assert!(admission.under_way.lock().expect("no panic").of.is_empty(), "nothing is kept of who has none");
+    }
+
+    #[test]
+    fn a_flood_of_one_namespace_leaves_room_for_others() {
+        let (admission, now) = (Admission::default(), Instant::now());
+        let flood: Vec<_> = std::iter::from_fn(|| admission.admit("flood", now).ok()).collect();
+        assert_eq!(flood.len(), UNDER_WAY_MAX);
+        let others: Vec<_> =
+            (0..RESERVE).map(|_| admission.admit("other", now).expect("less than its share")).collect();
+        assert!(matches!(admission.admit("other", now), Err(ApiError::Overloaded)), "the reserve is bounded too");
+        drop(others);
+        assert!(admission.admit("flood", now).is_err() && admission.admit("other", now).is_ok());
+    }
+
+    #[test]
+    fn pacing_meets_who_makes_it_necessary() {
+        let (admission, begun) = (Admission::default(), Instant::now());
+        admission.answered(begun, 0);
+        let later = begun + WINDOW;
+        admission.answered(later, 0);
+        let flood: Vec<_> = std::iter::from_fn(|| admission.admit("flood", later).ok()).collect();
+        assert!((UNDER_WAY_MANY..UNDER_WAY_MANY + 10).contains(&flood.len()), "{}", flood.len());
+        assert!(admission.admit("flood", later).is_err());
+        assert!((0..100).all(|_| admission.admit("other", later).is_ok()));
     }
 }

@@ -60,7 +60,11 @@ impl From<RouteError> for ApiError {
 
 impl From<Exhausted> for ApiError {
     fn from(error: Exhausted) -> Self {
-        Self::Reject(exhausted(Cause::ConcurrentLimit, Scope::System, &error.to_string()))
+        let scope = match error {
+            Exhausted::NamespacePollers | Exhausted::NamespaceQueues | Exhausted::QueuePollers => Scope::Namespace,
+            Exhausted::Pollers | Exhausted::Queues | Exhausted::Queries => Scope::System,
+        };
+        Self::Reject(exhausted(Cause::ConcurrentLimit, scope, &error.to_string()))
     }
 }
 

@@ -7,6 +7,7 @@ use statemachine::{op, QueueKey, TaskType};
 use super::buffer::Kept;
 use super::queue::Queue;
 use super::rates::Settings;
+use super::shares::{self, Shares};
 use super::types::{span, Exhausted, Limits, Reservation, Started, Task, DEFAULT_PRIORITY};
 use super::words::{Delivery, Described, Offered, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
@@ -41,6 +42,7 @@ pub(super) struct Core {
     /// Queues to look at again, by time.
     due: BTreeSet<(i64, QueueKey)>,
     buffered: usize,
+    shares: Shares,
     next_id: u64,
     /// Until then pollers of a queue may not have found their way to its new home.
     settled: i64,
@@ -59,6 +61,7 @@ impl Core {
             shut: HashMap::new(),
             due: BTreeSet::new(),
             buffered: 0,
+            shares: Shares::default(),
             next_id: 1,
             settled: now + span::SETTLE,
             outputs: Vec::new(),
@@ -98,12 +101,12 @@ impl Core {
         if !self.queues.contains_key(&task.queue) {
             match place {
                 Place::Elsewhere => return Offered::Away(Box::new(task)),
-                Place::Home if self.queues.len() >= self.limits.queues => return Offered::Full,
+                Place::Home if self.room_for_queue(&task.queue).is_err() => return Offered::Full,
                 Place::Home => {}
             }
         }
         let settled = self.settled <= now;
-        let queue = queue(&mut self.queues, &self.settings, now, &task.queue);
+        let queue = queue(&mut self.queues, &mut self.shares, &self.settings, now, &task.queue);
         queue.last_use = now;
         task.fairness_weight = queue.rates.weight(&task);
         let key = task.key();
@@ -193,10 +196,10 @@ impl Core {
         if self.shut.get(&worker).is_some_and(|&until| until > now) {
             return Ok(Polled::ShutDown);
         }
-        if !self.queues.contains_key(&poll.queue) && self.queues.len() >= self.limits.queues {
-            return Err(Exhausted::Queues);
+        if !self.queues.contains_key(&poll.queue) {
+            self.room_for_queue(&poll.queue)?;
         }
-        let queue = queue(&mut self.queues, &self.settings, now, &poll.queue);
+        let queue = queue(&mut self.queues, &mut self.shares, &self.settings, now, &poll.queue);
         queue.polled(now);
         queue.sightings.saw(now, &poll.poller, poll.rate);
         if let (Some(rate), TaskType::Activity) = (poll.rate, poll.queue.task_type) {
@@ -214,19 +217,35 @@ impl Core {
         if self.pollers.len() >= self.limits.pollers {
             return Err(Exhausted::Pollers);
         }
+        if self.shares.of(&poll.queue.namespace_id).pollers >= self.limits.pollers_per_namespace {
+            return Err(Exhausted::NamespacePollers);
+        }
         let id = PollerId(self.number());
         let queue = self.queues.get_mut(&poll.queue).expect("made above");
         queue.park(poll.origin, id);
         let key = poll.queue.clone();
         let parked = Parked { queue: poll.queue, origin: poll.origin, poller: poll.poller, reservation: None };
         self.pollers.insert(id, parked);
+        self.shares.add(&key.namespace_id, shares::pollers);
         self.revisit(now, &key);
         Ok(Polled::Parked(id))
+    }
+
+    /// Whether there is room for one more queue, of this namespace.
+    fn room_for_queue(&self, key: &QueueKey) -> Result<(), Exhausted> {
+        if self.queues.len() >= self.limits.queues {
+            Err(Exhausted::Queues)
+        } else if self.shares.of(&key.namespace_id).queues >= self.limits.queues_per_namespace {
+            Err(Exhausted::NamespaceQueues)
+        } else {
+            Ok(())
+        }
     }
 
     /// The poller waits no longer. Nothing happens if it is served already.
     pub(super) fn leave(&mut self, now: i64, poller: PollerId) {
         let Some(parked) = self.pollers.remove(&poller) else { return };
+        self.shares.remove(&parked.queue.namespace_id, shares::pollers);
         let queue = self.queues.get_mut(&parked.queue).expect("queues with pollers stay");
         queue.unpark(now, poller);
         if let Some(reservation) = parked.reservation {
@@ -369,7 +388,13 @@ impl Core {
         for key in waiting {
             self.revisit(now, &key);
         }
-        self.queues.retain(|_, queue| !queue.idle(now));
+        self.queues.retain(|key, queue| {
+            let idle = queue.idle(now);
+            if idle {
+                self.shares.remove(&key.namespace_id, shares::queues);
+            }
+            !idle
+        });
     }
 
     /// When [`Core::wake`] has something to do.
@@ -458,11 +483,13 @@ impl Core {
 /// A queue, made with what was set for it when it is first heard of.
 fn queue<'q>(
     queues: &'q mut HashMap<QueueKey, Queue>,
+    shares: &mut Shares,
     settings: &HashMap<QueueKey, Settings>,
     now: i64,
     key: &QueueKey,
 ) -> &'q mut Queue {
     queues.entry(key.clone()).or_insert_with(|| {
+        shares.add(&key.namespace_id, shares::queues);
         let mut queue = Queue::default();
         if let Some(settings) = settings.get(key) {
             queue.rates.configure(now, settings.clone());

@@ -24,6 +24,7 @@ mod queue;
 mod rates;
 mod recent;
 mod service;
+mod shares;
 mod sightings;
 #[cfg(test)]
 mod tests;

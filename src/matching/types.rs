@@ -153,10 +153,14 @@ impl Started {
 pub enum Exhausted {
     #[error("too many pollers wait on this node")]
     Pollers,
+    #[error("too many pollers of this namespace wait on this node")]
+    NamespacePollers,
     #[error("too many pollers wait for this task queue")]
     QueuePollers,
     #[error("too many task queues are in use on this node")]
     Queues,
+    #[error("too many task queues of this namespace are in use on this node")]
+    NamespaceQueues,
     #[error("too many queries wait on this node")]
     Queries,
 }
@@ -165,7 +169,9 @@ pub enum Exhausted {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     pub queues: usize,
+    pub queues_per_namespace: usize,
     pub pollers: usize,
+    pub pollers_per_namespace: usize,
     pub pollers_per_queue: usize,
     pub buffered: usize,
     pub buffered_per_queue: usize,
@@ -180,7 +186,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             queues: 100_000,
+            queues_per_namespace: 25_000,
             pollers: 50_000,
+            pollers_per_namespace: 20_000,
             pollers_per_queue: 10_000,
             buffered: 200_000,
             buffered_per_queue: 1024,

@@ -32,7 +32,7 @@ pub async fn execute(
 ) -> Result<ExecuteMultiOperationResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
     // Not under way until its end: the answer may take as long as the update.
-    drop(frontend.admission.admit(Instant::now())?);
+    drop(frontend.admission.admit(&namespace.id, Instant::now())?);
     require_registered(&namespace)?;
     let (mut start, mut update) = operations(&mut call.message)?;
     let name = &call.message.namespace;

@@ -20,7 +20,7 @@ pub async fn start(
     mut call: Call<StartWorkflowExecutionRequest>,
 ) -> Result<StartWorkflowExecutionResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
-    let _admitted = frontend.admission.admit(Instant::now())?;
+    let _admitted = frontend.admission.admit(&namespace.id, Instant::now())?;
     require_registered(&namespace)?;
     validate::start(&mut call.message, &frontend.config.limits)?;
     let facts = facts(&namespace);
@@ -55,7 +55,7 @@ pub async fn signal_with_start(
     mut call: Call<SignalWithStartWorkflowExecutionRequest>,
 ) -> Result<SignalWithStartWorkflowExecutionResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
-    let _admitted = frontend.admission.admit(Instant::now())?;
+    let _admitted = frontend.admission.admit(&namespace.id, Instant::now())?;
     require_registered(&namespace)?;
     validate::signal_with_start(&mut call.message, &frontend.config.limits)?;
     let facts = facts(&namespace);

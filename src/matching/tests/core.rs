@@ -1,7 +1,7 @@
 //! The synchronous core, step by step.
 
 use proto::temporal::api::taskqueue::v1::{RateLimit, RateLimitConfig, TaskQueueConfig};
-use statemachine::op;
+use statemachine::{op, QueueKey};
 
 use super::support::{queue, sticky_queue, task, Bench, HERE};
 use crate::matching::types::{span, Exhausted, Limits, Started};
@@ -186,6 +186,30 @@ fn pollers_are_bounded() {
         rate: None,
     };
     assert_eq!(bench.core.poll(bench.now, poll), Err(Exhausted::QueuePollers));
+}
+
+#[test]
+fn one_namespace_leaves_queues_and_pollers_to_others() {
+    let limits = Limits { queues_per_namespace: 2, pollers_per_namespace: 3, ..Limits::default() };
+    let mut bench = Bench::new(limits);
+    let poll = |bench: &mut Bench, namespace: &str, name: &str| {
+        let queue = QueueKey { namespace_id: namespace.into(), ..queue(name) };
+        let poller = super::support::poller("x");
+        bench.core.poll(bench.now, crate::matching::words::Poll { queue, origin: Origin::Local, poller, rate: None })
+    };
+    let waits = |polled: Result<Polled, Exhausted>| matches!(polled, Ok(Polled::Parked(_)));
+    assert!(waits(poll(&mut bench, "greedy", "a")) && waits(poll(&mut bench, "greedy", "b")));
+    assert_eq!(poll(&mut bench, "greedy", "c"), Err(Exhausted::NamespaceQueues));
+    let stranger = QueueKey { namespace_id: "greedy".into(), ..queue("c") };
+    assert_eq!(bench.offer_task(task(&stranger, "run", 3, 0)), Offered::Full, "it stays in its shard");
+    assert!(waits(poll(&mut bench, "greedy", "a")));
+    assert_eq!(poll(&mut bench, "greedy", "a"), Err(Exhausted::NamespacePollers));
+    let Ok(Polled::Parked(id)) = poll(&mut bench, "modest", "c") else { panic!("another namespace has room") };
+    assert!(waits(poll(&mut bench, "modest", "c")));
+    // What ends makes room again, queues once nobody has used them for a while.
+    bench.core.leave(bench.now, id);
+    assert!(waits(poll(&mut bench, "modest", "c")) && waits(poll(&mut bench, "modest", "c")));
+    assert_eq!(poll(&mut bench, "modest", "c"), Err(Exhausted::NamespacePollers));
 }
 
 #[test]
