@@ -9,9 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from temporalio import activity, workflow
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHistory, WorkflowUpdateFailedError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.service import RPCError
 from temporalio.worker import Replayer, Worker
 
 QUEUE = "replay-life"
@@ -68,7 +72,9 @@ class Life:
         if workflow.patched("a-change"):
             await workflow.sleep(0.02)
         long_nap = asyncio.create_task(workflow.sleep(3600))
-        children = [workflow.execute_child_workflow(Child.run, n, id=f"{workflow.info().run_id}-{n}") for n in range(3)]
+        # Not named after the run: a reset's run goes on with the same children.
+        name = workflow.uuid4()
+        children = [workflow.execute_child_workflow(Child.run, n, id=f"{name}-{n}") for n in range(3)]
         assert await asyncio.gather(*children) == [0, 1, 2]
         long_nap.cancel()
         handle = workflow.get_external_workflow_handle(workflow.info().workflow_id + "-other")
@@ -109,6 +115,31 @@ async def one(client: Client) -> None:
                 pass
         await asyncio.sleep(0.1)
     assert set((await result).split(",")) == {"a", "b"}
+    await reset(client, handle.id, handle.first_execution_run_id)
+
+
+async def reset(client: Client, workflow_id: str, run_id: str) -> None:
+    """Resets a run of a chain in its middle; the run made lives on from there to the end of another chain."""
+    events = [event async for event in client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history_events()]
+    points = [event.event_id for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+    made = await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+            reason="replay",
+            request_id=str(uuid.uuid4()),
+            workflow_task_finish_event_id=points[len(points) // 2],
+        )
+    )
+    handle = client.get_workflow_handle(workflow_id, run_id=made.run_id)
+    result = asyncio.create_task(handle.result())
+    while not result.done():
+        try:
+            await client.get_workflow_handle(workflow_id).signal(Life.hear, "a")
+        except RPCError:
+            pass  # It has ended meanwhile, or goes on as another run.
+        await asyncio.sleep(0.1)
+    assert set((await result).split(",")) <= {"a", "b"}
 
 
 async def replay(directory: Path) -> None:
@@ -119,14 +150,16 @@ async def replay(directory: Path) -> None:
 
     replayer = Replayer(workflows=[Life, Child, OrderWorkflow, Greeting])
     names = {"Life", "Child", "OrderWorkflow", "Greeting"}
-    count = 0
+    count = resets = 0
     for path in sorted(directory.rglob("*.json")):
         if path.parent.name not in names or path.name.startswith(("greeting-go", "greeting-typescript")):
             continue
-        await replayer.replay_workflow(WorkflowHistory.from_json(path.name.split(".")[0], path.read_text()))
+        history = path.read_text()
+        await replayer.replay_workflow(WorkflowHistory.from_json(path.name.split(".")[0], history))
         count += 1
-    print(f"Python: {count} histories replayed")
-    assert count >= 10, "too few to mean anything"
+        resets += "RESET_WORKFLOW" in history
+    print(f"Python: {count} histories replayed, {resets} of them of runs that a reset made")
+    assert count >= 10 and resets >= 3, "too few to mean anything"
     sample = next(path for path in sorted(directory.rglob("*.json")) if path.parent.name == "Life")
     broken = sample.read_text().replace('"shaky"', '"other"')
     try:
