@@ -22,7 +22,6 @@ mod worker;
 mod workload;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 
@@ -51,7 +50,7 @@ fn go(options: Options) -> anyhow::Result<ExitCode> {
         }
         Command::Check { folder } => Ok(run::check_again(&folder)?.exit_code()),
         Command::Plan(run) => {
-            for step in nemesis::plan::plan(run.seed, Duration::from_secs(run.time), &run.kinds(), run.nodes) {
+            for step in run.steps() {
                 println!("after {:?}: {:?} of {:?} for {:?}", step.calm, step.kind, step.target, step.hold);
             }
             Ok(ExitCode::SUCCESS)

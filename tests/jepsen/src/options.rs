@@ -1,9 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::nemesis::plan::{self, Step};
 use crate::nemesis::Kind;
 use crate::workload::Workload;
 
@@ -53,6 +55,9 @@ pub struct Run {
     /// Seconds of load.
     #[arg(long, default_value_t = 60)]
     pub time: u64,
+    /// So many faults, however long that takes, and `--time` at least.
+    #[arg(long, value_name = "NUMBER")]
+    pub faults: Option<usize>,
     /// What is chosen at random is chosen by this.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -66,6 +71,9 @@ pub struct Run {
     /// Cut logs and make snapshots after little, so that followers that were away need snapshots.
     #[arg(long)]
     pub small_logs: bool,
+    /// A Python that has the Temporal SDK: real workers and clients are under load as well, one process for each node.
+    #[arg(long, value_name = "PYTHON")]
+    pub sdk: Option<PathBuf>,
     /// Where the run's files go; a folder of its own is made in it.
     #[arg(long, value_name = "DIR", default_value = "jepsen-runs")]
     pub out: PathBuf,
@@ -75,6 +83,15 @@ pub struct Run {
 }
 
 impl Run {
+    /// The faults, in order.
+    pub fn steps(&self) -> Vec<Step> {
+        let kinds = self.kinds();
+        match self.faults {
+            Some(number) => plan::steps(self.seed, &kinds, self.nodes).take(number).collect(),
+            None => plan::plan(self.seed, Duration::from_secs(self.time), &kinds, self.nodes),
+        }
+    }
+
     pub fn kinds(&self) -> Vec<Kind> {
         if self.calm {
             Vec::new()

@@ -12,14 +12,15 @@ use crate::checker::{self, Outages};
 use crate::cluster::{self, Cluster};
 use crate::disk;
 use crate::history::{self, History, Recorder};
-use crate::nemesis::{self, plan, Broken, Fault, Kind};
+use crate::nemesis::{self, Broken, Fault, Kind};
 use crate::observe;
 use crate::options::{NetMode, Run};
 use crate::report::stats::{self, Counts, Writes};
-use crate::report::{self, Leaders, Struck, Summary};
+use crate::report::{self, others, Leaders, Struck, Summary};
 use crate::shards::Shards;
 use crate::verdict::{Checked, Verdict, Violation};
 use crate::worker::Workers;
+use crate::workload::sdk::{self, Sdk};
 use crate::workload::{Context, Workload};
 
 /// After the load: what clients are at is finished or given up.
@@ -52,7 +53,7 @@ pub async fn run(options: &Run) -> anyhow::Result<Verdict> {
     report::write(&folder, &summary, &history.ops, &leaders)?;
     tell(&summary, &folder);
     if summary.verdict == Verdict::Pass && !options.keep {
-        for node in cluster.ids() {
+        for node in cluster.everybody() {
             fs_err::remove_dir_all(folder.join(format!("node-{node}/data"))).ok();
         }
     }
@@ -71,12 +72,18 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
     ensure!(everstep.is_file(), "there is no program {}", everstep.display());
     let kinds = options.kinds();
     let clocks = kinds.contains(&Kind::Clock);
+    let steps = options.steps();
+    let spares = steps.iter().filter(|step| step.kind == Kind::Replace).count() as u64;
+    let around = options.net == NetMode::Proxy && kinds.iter().any(|kind| kind.is_of_network());
+    ensure!(spares == 0 || !around, "nodes that join are not behind proxies: with faults of the network, --net netns");
+    ensure!(spares == 0 || options.sdk.is_none(), "an SDK worker has one node: no --sdk with replace");
     let delays = kinds.contains(&Kind::Slow) && options.net == NetMode::Netns;
     ensure!(!delays, "slow needs --net proxy: this kernel cannot delay packets");
     Ok(cluster::Plan {
         everstep,
         folder: folder.to_owned(),
         nodes: options.nodes,
+        spares,
         netns: options.net == NetMode::Netns,
         clocks,
         disk: if kinds.contains(&Kind::DiskFull) { disk::Kind::Small } else { disk::Kind::Folder },
@@ -90,13 +97,14 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
     let epoch = now() - i64::try_from(recorder.now()).unwrap_or_default();
     let context = Context::new(cluster.clone(), recorder.clone(), shards.clone(), options.seed, options.pace);
     let workers = Workers::start(&context);
+    let sdk = options.sdk.as_ref().map(|python| Sdk::start(&context, python, folder)).transpose()?;
     let mut clients = JoinSet::new();
     options.workload.iter().for_each(|workload| workload.start(&context, &mut clients));
     let stop = CancellationToken::new();
     let sampling = tokio::spawn(sample(cluster.clone(), recorder.clone(), stop.clone()));
 
+    let steps = options.steps();
     let length = Duration::from_secs(options.time);
-    let steps = plan::plan(options.seed, length, &options.kinds(), options.nodes);
     let (load, (faults, broken)) = tokio::join!(tokio::time::sleep(length), nemesis::run(cluster, &recorder, &steps));
     let () = load;
     context.stop.cancel();
@@ -104,6 +112,9 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
     let leaders = ended(sampling, &stop).await?;
     let seconds = recorder.now() as f64 / 1e9;
     let mut history = History { ops: recorder.take()?, ..History::default() };
+    if let Some(sdk) = sdk {
+        history.finals.insert("sdk".into(), sdk.finish(folder).await?);
+    }
     if broken.is_none() {
         observe::everything(&context, &mut history).await?;
     }
@@ -167,6 +178,8 @@ fn judge(
         operations: Counts::of(history.ops.iter()),
         pauses: writes.longest_pauses(),
         failovers: stats::failovers(&faults),
+        sdk: history.finals.get("sdk").map(sdk::summary).unwrap_or_default(),
+        others: others::others(&faults, &history.ops, &shards),
         faults,
         checked,
         log_lines,
@@ -209,6 +222,7 @@ fn empty(options: &Run, faults: &[Struck], checked: &[Checked]) -> Vec<String> {
     };
     let mut needed: Vec<&str> = options.workload.iter().flat_map(needed).collect();
     needed.extend(["closes", "lists", "digests"]);
+    needed.extend(options.sdk.as_ref().map(|_| "sdk"));
     for name in needed {
         if !checked.iter().any(|checked| checked.checker == name && checked.compared > 0) {
             reasons.push(format!("the checker `{name}` compared nothing"));
@@ -232,6 +246,15 @@ fn tell(summary: &Summary, folder: &Path) {
         println!(
             "{kind}: {} faults, next write of {} shards: median {:.0} ms, p99 {:.0} ms, worst {:.0} ms",
             one.faults, one.shards, one.median_ms, one.p99_ms, one.worst_ms
+        );
+    }
+    if !summary.sdk.is_null() {
+        println!("SDK: {}", summary.sdk);
+    }
+    if let Some(others) = &summary.others {
+        println!(
+            "shards that kept their leader: p99 {:.1} ms of {} writes in the 2 s after; quiet times {:.1} ms of {}",
+            others.p99_ms, others.writes, others.quiet_p99_ms, others.quiet_writes
         );
     }
     for checked in &summary.checked {

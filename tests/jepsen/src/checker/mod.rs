@@ -11,6 +11,8 @@ mod digests;
 mod lists;
 mod reads;
 mod register;
+mod sdk;
+mod settled;
 mod signals;
 mod steps;
 mod timers;
@@ -40,5 +42,6 @@ pub fn all(history: &History, outages: &Outages) -> Vec<Checked> {
         closes::check(history),
         lists::check(history),
         digests::check(history),
+        sdk::check(history),
     ]
 }

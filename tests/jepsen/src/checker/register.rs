@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::settled;
 use super::wgl::{self, Answer, Model};
 use crate::history::{History, Op, Outcome};
 use crate::verdict::{Checked, Violation};
@@ -16,10 +17,7 @@ pub struct Newest {
     open: bool,
 }
 
-/// The run that each unknown start made, if one of its request is there that no other start got.
-struct Register {
-    made: BTreeMap<u64, String>,
-}
+struct Register;
 
 impl Model for Register {
     type State = Newest;
@@ -31,47 +29,46 @@ impl Model for Register {
     fn step(&self, state: &Newest, op: &Op) -> Option<Newest> {
         match (op.f.as_str(), op.outcome) {
             ("start", Outcome::Fail) => (state.open && state.run == op.text("run")).then(|| state.clone()),
-            ("start", _) => self.start(state, op),
+            ("start", _) => start(state, op),
             ("describe", Outcome::Ok) => {
                 let same = state.run == op.text("run") && state.open == (op.output["open"] == true);
                 same.then(|| state.clone())
             }
             ("describe", Outcome::Fail) => state.run.is_empty().then(|| state.clone()),
-            ("terminate", Outcome::Ok | Outcome::Info) => state.open.then(|| Newest { open: false, ..state.clone() }),
+            ("terminate", Outcome::Ok | Outcome::Info) => {
+                let its = op.text("run").is_empty() || op.text("run") == state.run;
+                (state.open && its).then(|| Newest { open: false, ..state.clone() })
+            }
             ("terminate", Outcome::Fail) => (!state.open).then(|| state.clone()),
             _ => None,
         }
     }
 }
 
-impl Register {
-    fn start(&self, state: &Newest, op: &Op) -> Option<Newest> {
-        let request = op.input["request"].as_str().unwrap_or_default();
-        let run = match op.outcome {
-            Outcome::Ok => op.text("run").to_owned(),
-            // A run that nobody saw has a name of its own.
-            _ => self.made.get(&op.id).cloned().unwrap_or_else(|| format!("started by {request}")),
-        };
-        // As in Temporal a request is known by the newest run only: after another run the same request starts anew.
-        if state.request == request {
-            return (state.run == run).then(|| state.clone());
-        }
-        (!state.open).then(|| Newest { run, request: request.into(), open: true })
+fn start(state: &Newest, op: &Op) -> Option<Newest> {
+    let request = op.input["request"].as_str().unwrap_or_default();
+    let run = match op.text("run") {
+        // A run that nobody saw has a name of its own.
+        "" => format!("started by {request}"),
+        run => run.to_owned(),
+    };
+    // As in Temporal a request is known by the newest run only: after another run the same request starts anew.
+    if state.request == request {
+        return (state.run == run).then(|| state.clone());
     }
+    (!state.open).then(|| Newest { run, request: request.into(), open: true })
 }
 
 pub fn check(history: &History) -> Checked {
     let mut checked = Checked::new("register");
-    let model = Register { made: unknown_starts(history) };
+    let ops = settled::operations(history);
     let mut keys: BTreeMap<&str, Vec<&Op>> = BTreeMap::new();
-    for op in history.of("register") {
+    for op in &ops {
         keys.entry(&op.key).or_default().push(op);
     }
     for (key, ops) in keys {
-        // A describe that got no answer says nothing.
-        let ops: Vec<&Op> = ops.into_iter().filter(|op| op.f != "describe" || op.outcome != Outcome::Info).collect();
         checked.compared += ops.len() as u64;
-        match wgl::check(&model, &ops) {
+        match wgl::check(&Register, &ops) {
             Answer::Linearizable => {}
             Answer::GaveUp => checked.compared -= ops.len() as u64,
             Answer::Not { example } => checked.violations.push(Violation {
@@ -80,30 +77,11 @@ pub fn check(history: &History) -> Checked {
             }),
         }
     }
+    for (request, runs) in settled::doubled(history) {
+        checked.violation(request, format!("one terminate call ended {runs} runs"));
+    }
     open_runs(history, &mut checked);
     checked
-}
-
-/// Runs by the requests in their histories, oldest first, without those that a start was told: what is left was made by
-/// starts whose outcome is unknown. An unknown start may take effect at any later time, so the order among them is free.
-fn unknown_starts(history: &History) -> BTreeMap<u64, String> {
-    let told: BTreeSet<&str> =
-        history.of("register").filter(|op| op.f == "start" && op.ok()).map(|op| op.text("run")).collect();
-    let mut left: BTreeMap<&str, Vec<(i64, &str)>> = BTreeMap::new();
-    for run in history.runs_of("register").filter(|run| !told.contains(run.run_id.as_str())) {
-        if let Some(first) = run.events.first() {
-            left.entry(first.text("request")).or_default().push((first.time, &run.run_id));
-        }
-    }
-    left.values_mut().for_each(|runs| runs.sort_unstable());
-    let mut made = BTreeMap::new();
-    for op in history.of("register").filter(|op| op.f == "start" && op.outcome == Outcome::Info) {
-        let runs = left.get_mut(op.input["request"].as_str().unwrap_or_default());
-        if let Some(runs) = runs.filter(|runs| !runs.is_empty()) {
-            made.insert(op.id, runs.remove(0).1.to_owned());
-        }
-    }
-    made
 }
 
 /// In the end at most one run of an id is open.
@@ -160,6 +138,9 @@ mod tests {
         let mut first = run("register", "Terminated", &[("WorkflowExecutionStarted", json!({ "request": "a" }))]);
         first.run_id = "1".into();
         assert_eq!(check(&history(again, vec![first])).violations, []);
+        // Unknown, seen by somebody else, and told to the one who asked again.
+        let seen = vec![unknown.clone(), describe(15, "1", true), start(20, "a", "1")];
+        assert_eq!(violations(seen), 0);
         // Unknown, and never done.
         assert_eq!(violations(vec![unknown, with(Outcome::Fail, describe(30, "", false))]), 0);
     }

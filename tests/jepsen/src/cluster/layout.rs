@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use super::Plan;
+use crate::client::NAMESPACE;
 use crate::net::links::Links;
 use crate::net::netns::Namespaces;
 use crate::net::proxy::Proxy;
 use crate::net::Net;
+use crate::workload::sdk::NAMESPACE as SDK;
 
 /// Below the range that the system gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -80,23 +82,31 @@ async fn listen() -> anyhow::Result<TcpListener> {
     anyhow::bail!("no free port")
 }
 
-/// A node's configuration. Long polls are short, so that a worker that a fault cut off soon asks elsewhere.
-pub fn config(id: u64, plan: &Plan, addresses: &Addresses) -> String {
+/// A node's configuration; with `join` of one that comes to a cluster that is there. Long polls are short, so that a worker that a fault cut off soon asks elsewhere.
+pub fn config(id: u64, plan: &Plan, addresses: &Addresses, join: &[SocketAddr]) -> String {
     let data = plan.folder.join(format!("node-{id}")).join("data");
     let mut text = format!(
-        "cluster_id = \"jepsen\"\nnode_id = {id}\ndata_dir = \"{}\"\nadvertise = \"{}\"\npeers = [\n",
+        "cluster_id = \"jepsen\"\nnode_id = {id}\ndata_dir = \"{}\"\nadvertise = \"{}\"\n",
         data.display(),
         addresses.peer
     );
-    for (peer, address) in &addresses.peers {
-        let _ = writeln!(text, "  {{ id = {peer}, address = \"{address}\" }},");
+    if join.is_empty() {
+        text.push_str("peers = [\n");
+        for (peer, address) in addresses.peers.iter().filter(|(peer, _)| **peer <= plan.nodes) {
+            let _ = writeln!(text, "  {{ id = {peer}, address = \"{address}\" }},");
+        }
+        text.push_str("]\n");
+    } else {
+        let join: Vec<String> = join.iter().map(SocketAddr::to_string).collect();
+        let _ = writeln!(text, "join = {join:?}");
     }
     let _ = write!(
         text,
-        "]\n[listen]\napi = \"{}\"\npeer = \"{}\"\n\
+        "[listen]\napi = \"{}\"\npeer = \"{}\"\n\
          [frontend]\npoll_timeout = \"10s\"\nhistory_poll_timeout = \"5s\"\n\
          [limits]\nrun_gap_min = \"0s\"\n\
-         [bootstrap]\nnamespaces = [{{ name = \"default\", retention = \"72h\" }}]\n\
+         [bootstrap]\n\
+         namespaces = [{{ name = \"{NAMESPACE}\", retention = \"72h\" }}, {{ name = \"{SDK}\", retention = \"72h\" }}]\n\
          [log]\nlevel = \"info\"\n",
         addresses.api, addresses.peer
     );

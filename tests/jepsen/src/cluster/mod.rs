@@ -8,13 +8,14 @@
 
 mod layout;
 mod logs;
+mod members;
 mod process;
 pub mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{bail, Context};
@@ -35,6 +36,8 @@ pub struct Plan {
     pub everstep: PathBuf,
     pub folder: PathBuf,
     pub nodes: u64,
+    /// Nodes that may join later.
+    pub spares: u64,
     pub netns: bool,
     /// Clocks can be set: the processes run with `clock/shim.c` preloaded.
     pub clocks: bool,
@@ -49,7 +52,10 @@ pub struct Cluster {
     pub net: Net,
     /// Proxies listen for as long as they are here.
     _proxies: Vec<Proxy>,
+    /// All that are, were or may become members.
     nodes: BTreeMap<u64, Node>,
+    members: Mutex<BTreeSet<u64>>,
+    spares: Mutex<VecDeque<u64>>,
 }
 
 struct Node {
@@ -62,7 +68,9 @@ struct Node {
 impl Cluster {
     /// Processes that are started, and all of them answer.
     pub async fn start(plan: Plan) -> anyhow::Result<Arc<Self>> {
-        let ids: Vec<u64> = (1..=plan.nodes).collect();
+        let members: BTreeSet<u64> = (1..=plan.nodes).collect();
+        let spares: VecDeque<u64> = (1..=plan.spares).map(|spare| plan.nodes + spare).collect();
+        let ids: Vec<u64> = members.iter().chain(&spares).copied().collect();
         if plan.clocks {
             layout::make_clocks(&plan.folder).await?;
         }
@@ -82,19 +90,26 @@ impl Cluster {
         for (id, addresses) in addresses {
             let folder = plan.folder.join(format!("node-{id}"));
             fs_err::create_dir_all(&folder)?;
-            fs_err::write(folder.join("everstep.toml"), layout::config(id, &plan, &addresses))?;
+            fs_err::write(folder.join("everstep.toml"), layout::config(id, &plan, &addresses, &[]))?;
             let disk = Disk::prepare(plan.disk, &folder).await.with_context(|| format!("the disk of node {id}"))?;
             nodes.insert(id, Node { folder, addresses, disk, process: tokio::sync::Mutex::new(Process::new()) });
         }
-        let cluster = Arc::new(Self { plan, net, _proxies: proxies, nodes });
-        for id in ids {
+        let (members, spares) = (Mutex::new(members), Mutex::new(spares));
+        let cluster = Arc::new(Self { plan, net, _proxies: proxies, nodes, members, spares });
+        for id in cluster.ids() {
             cluster.start_node(id).await?;
         }
         cluster.await_leaders(Duration::from_secs(60)).await?;
         Ok(cluster)
     }
 
+    /// The members.
     pub fn ids(&self) -> Vec<u64> {
+        self.members.lock().expect("no panic while held").iter().copied().collect()
+    }
+
+    /// All that are, were or may become members.
+    pub fn everybody(&self) -> Vec<u64> {
         self.nodes.keys().copied().collect()
     }
 

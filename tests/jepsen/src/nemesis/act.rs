@@ -26,6 +26,7 @@ enum Back {
     Start(Vec<u64>),
     Resume(Vec<u64>),
     Heal(Vec<Pair>),
+    Undrain(u64),
     SetClock(u64),
     FreeDisk(u64),
 }
@@ -79,6 +80,15 @@ pub async fn act(cluster: &Cluster, step: &Step, aimed: &[u64]) -> anyhow::Resul
             Ok(done(format!("SIGTERM of {one}, gone after {took:.1?}"), Back::Start(vec![one])))
         }
         Kind::Rolling => roll(cluster, step, &nodes).await.map(|what| done(what, Back::Nothing)),
+        Kind::Drain => {
+            cluster.drain(one, false).await?;
+            Ok(done(format!("drain of {one}"), Back::Undrain(one)))
+        }
+        Kind::Transfer => {
+            let moved = cluster.transfer(step.choice).await?;
+            Ok(done(format!("transfer of {moved}"), Back::Nothing))
+        }
+        Kind::Replace => replace(cluster, step, one).await.map(|what| done(what, Back::Nothing)),
         Kind::Clock => {
             let millis = clock_bump(step.choice);
             cluster.set_clock(one, millis)?;
@@ -108,6 +118,7 @@ pub async fn undo(cluster: &Cluster, done: &Done) -> anyhow::Result<()> {
             Ok(())
         }
         Back::Heal(pairs) => cluster.net.heal(pairs).await,
+        Back::Undrain(node) => cluster.drain(*node, true).await,
         Back::SetClock(node) => cluster.set_clock(*node, 0),
         Back::FreeDisk(node) => {
             cluster.disk(*node).free()?;
@@ -132,6 +143,17 @@ async fn roll(cluster: &Cluster, step: &Step, nodes: &[u64]) -> anyhow::Result<S
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     Ok(format!("SIGTERM of one after the other, gone after {}", took.join(", ")))
+}
+
+/// The one that is replaced runs, or was killed before.
+async fn replace(cluster: &Cluster, step: &Step, old: u64) -> anyhow::Result<String> {
+    let dead = step.choice.is_multiple_of(2);
+    if dead {
+        cluster.kill(old).await?;
+    }
+    let new = cluster.admit().await?;
+    cluster.replace(old, new).await?;
+    Ok(format!("node {old}, {}, replaced by node {new}", if dead { "killed" } else { "up" }))
 }
 
 fn pairs(kind: Kind, one: u64, nodes: &[u64]) -> Vec<Pair> {

@@ -47,6 +47,12 @@ pub enum Kind {
     Restart,
     /// SIGTERM of one node after the other.
     Rolling,
+    /// One node leads nothing for a while.
+    Drain,
+    /// A shard's leadership moves.
+    Transfer,
+    /// A new node joins and takes the place of one that is up, or was killed (netns mode if the network breaks as well).
+    Replace,
     /// One node's wall clock jumps.
     Clock,
     /// One node's disk is full.
@@ -54,6 +60,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it is done to links between nodes.
+    pub fn is_of_network(self) -> bool {
+        let cuts = matches!(self, Self::Isolate | Self::Halves | Self::Bridge | Self::Ring | Self::Mute | Self::Deaf);
+        cuts || matches!(self, Self::Slow | Self::Lossy)
+    }
+
+    /// Whether it takes its effect while it is made, and not when it has been made.
+    pub fn is_gradual(self) -> bool {
+        matches!(self, Self::Rolling | Self::Restart | Self::Replace | Self::Transfer | Self::Drain)
+    }
+
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }

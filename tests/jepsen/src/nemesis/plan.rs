@@ -32,24 +32,28 @@ pub struct Step {
 
 /// Steps that together take no longer than `length`, but at least one.
 pub fn plan(seed: u64, length: Duration, kinds: &[Kind], nodes: u64) -> Vec<Step> {
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut steps: Vec<Step> = Vec::new();
     let mut taken = Duration::ZERO;
-    while let Some(&kind) = kinds.choose(&mut random) {
+    let mut first = true;
+    let fits = |step: &Step| {
+        taken += step.calm + step.hold;
+        std::mem::take(&mut first) || taken <= length
+    };
+    steps(seed, kinds, nodes).take_while(fits).collect()
+}
+
+/// Steps without an end.
+pub fn steps(seed: u64, kinds: &[Kind], nodes: u64) -> impl Iterator<Item = Step> + use<'_> {
+    let mut random = StdRng::seed_from_u64(seed);
+    std::iter::from_fn(move || {
+        let &kind = kinds.choose(&mut random)?;
         let calm = Duration::from_millis(random.random_range(3_000..6_000));
         let hold = Duration::from_millis(random.random_range(hold_millis(kind)));
         let target = match random.random_bool(0.6) {
             true => Target::Busiest,
             false => Target::Node(random.random_range(1..=nodes)),
         };
-        let choice = random.random();
-        taken += calm + hold;
-        if taken > length && !steps.is_empty() {
-            break;
-        }
-        steps.push(Step { calm, kind, target, hold, choice });
-    }
-    steps
+        Some(Step { calm, kind, target, hold, choice: random.random() })
+    })
 }
 
 /// Short enough that many fit into a run, long enough for elections and for what times out after seconds.
@@ -61,6 +65,8 @@ fn hold_millis(kind: Kind) -> std::ops::Range<u64> {
         Kind::Isolate | Kind::Halves | Kind::Bridge | Kind::Ring | Kind::Mute | Kind::Deaf => 2_000..9_000,
         Kind::NoClients | Kind::Slow | Kind::Lossy => 3_000..8_000,
         Kind::Restart | Kind::Rolling => 200..1_500,
+        Kind::Drain => 1_000..4_000,
+        Kind::Transfer | Kind::Replace => 100..1_000,
         Kind::Clock => 2_000..8_000,
         Kind::DiskFull => 4_000..9_000,
     }

@@ -48,17 +48,16 @@ async fn one(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, step: &Step) -> a
     let busiest = |node: &u64| leaders.iter().filter(|(shard, leader)| **shard > 0 && *leader == node).count();
     let nodes = cluster.ids();
     let target = match step.target {
-        Target::Node(node) => node,
+        // The plan counts from the first members; others may have taken their places.
+        Target::Node(node) => nodes[(node as usize - 1) % nodes.len()],
         Target::Busiest => nodes.iter().copied().max_by_key(busiest).unwrap_or(1),
     };
     let aimed = aim(step, target, &nodes);
     let led = leaders.iter().filter(|(shard, leader)| **shard > 0 && aimed.contains(leader)).map(|(shard, _)| *shard);
     let led: Vec<u32> = led.collect();
-    // A rolling restart takes effect while it is made; the others when they have been made.
     let before = recorder.now();
     let done = act(cluster, step, &aimed).await?;
-    let rolled = step.kind == super::Kind::Rolling || step.kind == super::Kind::Restart;
-    let begin = if rolled { before } else { recorder.now() };
+    let begin = if step.kind.is_gradual() { before } else { recorder.now() };
     tokio::time::sleep(if step.kind == super::Kind::Rolling { Duration::ZERO } else { step.hold }).await;
     undo(cluster, &done).await?;
     Ok(Fault { kind: step.kind, what: done.what, nodes: done.nodes, led, begin, end: recorder.now() })

@@ -61,6 +61,7 @@ fn facts(event: &Of) -> Value {
         Of::WorkflowExecutionSignaledEventAttributes(signal) => {
             json!({ "name": signal.signal_name, "value": value_in(signal.input.as_ref()) })
         }
+        Of::WorkflowExecutionTerminatedEventAttributes(ended) => json!({ "request": ended.identity }),
         Of::WorkflowExecutionContinuedAsNewEventAttributes(next) => json!({ "next": next.new_execution_run_id }),
         Of::WorkflowTaskFailedEventAttributes(failed) => json!({ "cause": failed.cause().as_str_name() }),
         Of::ActivityTaskScheduledEventAttributes(scheduled) => json!({ "activity": scheduled.activity_id }),

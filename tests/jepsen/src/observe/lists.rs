@@ -1,6 +1,6 @@
 //! Lists and counts of workflows by every node, and the digest of every replica.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::PATIENCE;
 use crate::client::{self, Client, NAMESPACE};
-use crate::workload::Context;
+use crate::history::Run;
+use crate::workload::{Context, Known};
 
-/// For each node: `[run id, status]` of every run it lists, and what it counts.
+/// For each node: `[run id, status, workflow id]` of every run it lists, and what it counts.
 pub async fn from_every_node(clients: &[(u64, Client)]) -> anyhow::Result<Value> {
     let mut nodes = BTreeMap::new();
     for (node, client) in clients {
@@ -30,11 +31,10 @@ pub async fn from_every_node(clients: &[(u64, Client)]) -> anyhow::Result<Value>
                 async move { client.list_workflow_executions(request).await }
             });
             let page = page.await?;
-            runs.extend(
-                page.executions.iter().map(|info| {
-                    json!([info.execution.clone().unwrap_or_default().run_id, info.status().as_str_name()])
-                }),
-            );
+            runs.extend(page.executions.iter().map(|info| {
+                let execution = info.execution.clone().unwrap_or_default();
+                json!([execution.run_id, info.status().as_str_name(), execution.workflow_id])
+            }));
             request.next_page_token = page.next_page_token;
             if request.next_page_token.is_empty() {
                 break;
@@ -50,13 +50,27 @@ pub async fn from_every_node(clients: &[(u64, Client)]) -> anyhow::Result<Value>
     Ok(json!(nodes))
 }
 
+/// Registers that are listed and have not been read.
+pub fn unknown(lists: &Value, read: &[Run]) -> Vec<Known> {
+    let read: BTreeSet<&str> = read.iter().map(|run| run.run_id.as_str()).collect();
+    let nodes = lists.as_object().into_iter().flat_map(|nodes| nodes.values());
+    let listed = nodes.flat_map(|node| node["runs"].as_array().into_iter().flatten());
+    let new: BTreeSet<Known> = listed
+        .filter_map(|run| Some((run[0].as_str()?, run[2].as_str()?)))
+        .filter(|(run, key)| key.starts_with("register-") && !read.contains(run))
+        .map(|(run, key)| Known { workload: "register", key: key.into(), run_id: run.into() })
+        .collect();
+    new.into_iter().collect()
+}
+
 /// Asks until every replica of a shard has applied the same entries: `{shard: [[node, index, digest], …]}`.
 pub async fn digests(context: &Arc<Context>) -> anyhow::Result<Value> {
     let end = Instant::now() + PATIENCE;
+    let members = context.cluster.ids().len();
     loop {
         let found = digests_once(context).await?;
         let settled = found.values().all(|replicas: &Vec<(u64, u64, String)>| {
-            replicas.len() == context.nodes.len() && replicas.windows(2).all(|two| two[0].1 == two[1].1)
+            replicas.len() == members && replicas.windows(2).all(|two| two[0].1 == two[1].1)
         });
         if (settled && !found.is_empty()) || Instant::now() > end {
             return Ok(json!(found));
@@ -67,7 +81,7 @@ pub async fn digests(context: &Arc<Context>) -> anyhow::Result<Value> {
 
 async fn digests_once(context: &Arc<Context>) -> anyhow::Result<BTreeMap<u32, Vec<(u64, u64, String)>>> {
     let mut shards: BTreeMap<u32, Vec<(u64, u64, String)>> = BTreeMap::new();
-    for &node in &context.nodes {
+    for node in context.cluster.ids() {
         let Some(channel) = context.cluster.admin_channel(node, PATIENCE) else { continue };
         let Ok(answer) = AdminClient::new(channel).shard_digests(ShardDigestsRequest {}).await else { continue };
         for replica in answer.into_inner().shards {

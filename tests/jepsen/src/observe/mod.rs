@@ -29,7 +29,7 @@ const READS_AT_ONCE: usize = 12;
 
 /// Fills `runs` and `finals`.
 pub async fn everything(context: &Arc<Context>, history: &mut History) -> anyhow::Result<()> {
-    let clients = Arc::new(context.clients(DEADLINE));
+    let clients = Arc::new(context.members(DEADLINE));
     let end = Instant::now() + FINISH;
     // What one run still sends changes another: all of them come to rest before the first is read.
     let runs = all_at_rest(&clients, context.known(), end).await?;
@@ -37,7 +37,12 @@ pub async fn everything(context: &Arc<Context>, history: &mut History) -> anyhow
     while let Some(run) = reads.next().await {
         history.runs.push(run?);
     }
-    history.finals.insert("lists".into(), lists::from_every_node(&clients).await?);
+    let lists = lists::from_every_node(&clients).await?;
+    // Runs of starts that were never answered.
+    for known in lists::unknown(&lists, &history.runs) {
+        history.runs.push(one(clients.clone(), known, end).await?);
+    }
+    history.finals.insert("lists".into(), lists);
     history.finals.insert("digests".into(), lists::digests(context).await?);
     Ok(())
 }

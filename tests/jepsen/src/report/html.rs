@@ -95,7 +95,15 @@ fn failovers(page: &mut String, summary: &Summary) {
             one.faults, one.shards, one.median_ms, one.p99_ms, one.worst_ms
         );
     }
-    page.push_str("</table><h2>Longest time without an acknowledged write</h2><table>");
+    page.push_str("</table>");
+    if let Some(others) = &summary.others {
+        let _ = write!(
+            page,
+            "<p>Shards that kept their leader: p99 {:.1} ms of {} writes in the two seconds after it; quiet times {:.1} ms of {}.",
+            others.p99_ms, others.writes, others.quiet_p99_ms, others.quiet_writes
+        );
+    }
+    page.push_str("<h2>Longest time without an acknowledged write</h2><table>");
     for pause in &summary.pauses {
         let from = pause.from as f64 / 1e9;
         let _ = write!(page, "<tr><td>shard {}<td class=n>{:.2} s<td>from {from:.1} s", pause.shard, pause.seconds);

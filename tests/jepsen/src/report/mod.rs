@@ -2,6 +2,7 @@
 
 mod chart;
 mod html;
+pub mod others;
 pub mod stats;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Nanos, Op};
 use crate::nemesis::Fault;
 use crate::verdict::{Checked, Verdict};
+use others::Others;
 use stats::{Counts, Failover, Pause};
 
 /// Who led each shard at a moment.
@@ -34,6 +36,10 @@ pub struct Summary {
     pub faults: Vec<Struck>,
     pub pauses: Vec<Pause>,
     pub failovers: BTreeMap<String, Failover>,
+    pub others: Option<Others>,
+    /// What SDK workers did; null without them.
+    #[serde(default)]
+    pub sdk: serde_json::Value,
     pub checked: Vec<Checked>,
     /// Error lines of the nodes' logs: worth a look, no verdict.
     pub log_lines: Vec<String>,

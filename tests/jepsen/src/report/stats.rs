@@ -58,8 +58,7 @@ pub struct Writes(BTreeMap<u32, Vec<(Nanos, Nanos)>>);
 impl Writes {
     pub fn of(ops: &[Op], shards: &Shards) -> Self {
         let mut writes: BTreeMap<u32, Vec<(Nanos, Nanos)>> = BTreeMap::new();
-        let is_write = |op: &&Op| op.ok() && matches!(op.f.as_str(), "number" | "start" | "transfer" | "update");
-        for op in ops.iter().filter(is_write) {
+        for op in ops.iter().filter(|op| op.ok() && is_write(op)) {
             writes.entry(shards.shard_of(&op.key)).or_default().push((op.invoke, op.complete));
         }
         for list in writes.values_mut() {
@@ -85,8 +84,12 @@ impl Writes {
     }
 }
 
+pub fn is_write(op: &Op) -> bool {
+    matches!(op.f.as_str(), "number" | "start" | "transfer" | "update")
+}
+
 /// Whether a fault takes leaderships away from the nodes it is aimed at, while the others can elect.
-fn takes_leaders(kind: Kind) -> bool {
+pub fn takes_leaders(kind: Kind) -> bool {
     matches!(kind, Kind::Kill | Kind::Pause | Kind::Isolate | Kind::Restart | Kind::Mute | Kind::Deaf)
 }
 

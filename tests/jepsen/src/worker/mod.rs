@@ -34,7 +34,7 @@ pub struct Workers {
 impl Workers {
     pub fn start(context: &Arc<Context>) -> Self {
         let mut tasks = JoinSet::new();
-        for &node in &context.nodes {
+        for node in context.cluster.everybody() {
             for _ in 0..POLLERS {
                 tasks.spawn(run_workflow_tasks(context.clone(), node));
                 tasks.spawn(activity::run(context.clone(), node));

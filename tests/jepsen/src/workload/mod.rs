@@ -7,6 +7,7 @@ mod accounts;
 mod chains;
 mod children;
 mod register;
+pub mod sdk;
 mod session;
 mod signals;
 mod steps;
@@ -89,6 +90,7 @@ pub struct Known {
 pub struct Context {
     pub cluster: Arc<Cluster>,
     pub recorder: Arc<Recorder>,
+    /// The first members: every session has one of them as its own.
     pub nodes: Vec<u64>,
     pub shards: Shards,
     pub stop: CancellationToken,
@@ -114,9 +116,20 @@ impl Context {
         })
     }
 
-    /// A client of each node.
+    /// A client of each node, there or not.
     pub fn clients(&self, deadline: Duration) -> Vec<(u64, Client)> {
-        self.nodes.iter().map(|&node| (node, client::connect(&self.cluster, node, deadline))).collect()
+        self.cluster
+            .everybody()
+            .into_iter()
+            .map(|node| (node, client::connect(&self.cluster, node, deadline)))
+            .collect()
+    }
+
+    /// A client of each member.
+    pub fn members(&self, deadline: Duration) -> Vec<(u64, Client)> {
+        let clients = self.clients(deadline);
+        let members = self.cluster.ids();
+        clients.into_iter().filter(|(node, _)| members.contains(node)).collect()
     }
 
     /// Processes below 100 are workers.

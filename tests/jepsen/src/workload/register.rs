@@ -84,8 +84,11 @@ async fn terminate(session: &Session, key: &str) {
     let request = TerminateWorkflowExecutionRequest {
         namespace: NAMESPACE.into(),
         workflow_execution: client::execution(key),
+        // In the last event, from where checkers know which call ended the run.
+        identity: Uuid::new_v4().to_string(),
         ..TerminateWorkflowExecutionRequest::default()
     };
+    let input = json!({ "request": request.identity });
     let call = |mut client: client::Client| async move { client.terminate_workflow_execution(request).await };
-    let _recorded = session.once(0, "terminate", key, Value::Null, |_| Value::Null, call).await;
+    let _recorded = session.once(0, "terminate", key, input, |_| Value::Null, call).await;
 }

@@ -1,5 +1,6 @@
 //! One process of a history.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +34,9 @@ pub struct Session {
     pub workload: &'static str,
     pub process: u32,
     pub random: StdRng,
-    clients: Vec<(u64, Client)>,
-    /// Index of the client's own node.
-    at: usize,
+    clients: BTreeMap<u64, Client>,
+    /// The node that is asked first.
+    own: u64,
 }
 
 /// Where a workflow's tasks go.
@@ -48,16 +49,17 @@ pub enum Tasks {
 impl Session {
     pub fn new(context: &Arc<Context>, workload: &'static str, node: u64) -> Self {
         let process = context.new_process();
-        let clients = context.clients(DEADLINE);
-        let at = clients.iter().position(|(id, _)| *id == node).unwrap_or_default();
+        let clients = context.clients(DEADLINE).into_iter().collect();
         let random = StdRng::seed_from_u64(context.seed ^ u64::from(process).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self { context: context.clone(), workload, process, random, clients, at }
+        Self { context: context.clone(), workload, process, random, clients, own: node }
     }
 
-    /// A node of the session's own, the next one after `tried` failures.
+    /// The session's own node, or another one if it is a member no more; the next member after `tried` failures.
     fn client(&self, tried: usize) -> (u64, Client) {
-        let (node, client) = &self.clients[(self.at + tried) % self.clients.len()];
-        (*node, client.clone())
+        let members = self.context.cluster.ids();
+        let first = members.iter().position(|&node| node == self.own).unwrap_or(self.process as usize);
+        let node = members[(first + tried) % members.len()];
+        (node, self.clients[&node].clone())
     }
 
     /// One call through the session's own node, or another after `tried` failures.
