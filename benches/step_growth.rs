@@ -23,10 +23,11 @@ use proto::temporal::api::workflowservice::v1::{
     UpdateWorkflowExecutionRequest,
 };
 use statemachine::op::{self, answer, op::Kind, Poller, TaskRef};
+use statemachine::tables::ReadyKey;
 use statemachine::testing::harness::apply_to;
 use statemachine::testing::Harness;
 use statemachine::time::{duration, MINUTE, SECOND};
-use statemachine::{apply, Effect, Outcome as Applied, TaskType, Txn};
+use statemachine::{apply, Effect, Outcome as Applied, QueueKey, TaskType, Txn};
 
 /// What a step may cost in a full workflow, in parts of what it costs in a small one.
 const RATIO_MAX: f64 = 1.5;
@@ -146,6 +147,15 @@ impl Workflow {
         workflow
     }
 
+    /// The first ready task, alone: matching keeps the others.
+    fn ready(&self, task_type: TaskType) -> TaskRef {
+        let namespace_id = self.harness.namespace.id.clone();
+        let queue = QueueKey { namespace_id, task_type, name: "q".into() };
+        let mut page = ReadyKey::page(&self.harness.kv, &queue, 1).expect("no fault");
+        let (key, row) = page.pop().expect("a task is ready");
+        key.to_task(&row)
+    }
+
     fn commit(&mut self, kind: Kind) -> Applied {
         let proposal = self.harness.proposal(kind);
         let applied = apply_to(&mut self.harness.kv, &proposal).expect("no fault");
@@ -181,7 +191,7 @@ impl Workflow {
 
     /// Takes the waiting workflow task and completes it.
     fn answer(&mut self, commands: Vec<Command>, messages: Vec<Message>) {
-        let task = self.harness.ready(TaskType::Workflow, "q").expect("a workflow task");
+        let task = self.ready(TaskType::Workflow);
         let started = self.commit(start(task));
         let complete = self.completion(started, commands, messages);
         self.commit(complete);
@@ -237,7 +247,7 @@ impl Workflow {
 
     /// An activity that a worker takes and completes; nothing is kept.
     fn activity_step(&mut self) -> Applied {
-        let task = self.harness.ready(TaskType::Activity, "q").expect("an activity task");
+        let task = self.ready(TaskType::Activity);
         let store = std::mem::take(&mut self.harness.kv);
         let mut rows = Txn::new(&store);
         let started = apply(&mut rows, &self.harness.proposal(start(task))).expect("no fault");
