@@ -15,7 +15,7 @@ pub fn deliver(world: &mut World, random: &mut Random) -> Checked {
     deliver_from(world, random, shard).map(|_| ())
 }
 
-/// Brings one message of a shard to its target; whether it knew one.
+/// Brings one message of a shard to its target; whether one was taken there, or need not be any more.
 pub fn deliver_from(world: &mut World, random: &mut Random, shard: usize) -> Checked<bool> {
     let known = &world.softs[shard].outbox;
     let at = if random.percent(70) { 0 } else { random.index(known.len()) };
@@ -26,7 +26,8 @@ pub fn deliver_from(world: &mut World, random: &mut Random, shard: usize) -> Che
     };
     let answer = delivered_once::attempt(world, random, &call, (shard as u32, id))?;
     let answer_lost = !world.calm && random.percent(10);
-    if !is_reject(&answer) && !answer_lost {
+    let taken = !is_reject(&answer);
+    if taken && !answer_lost {
         world.softs[shard].outbox.remove(&id);
         world.softs[shard].applied.push(id);
     }
@@ -34,7 +35,7 @@ pub fn deliver_from(world: &mut World, random: &mut Random, shard: usize) -> Che
     if world.stragglers.len() > STRAGGLERS_MAX {
         world.stragglers.pop_front();
     }
-    Ok(true)
+    Ok(taken)
 }
 
 /// The row as the op that delivers it; `None` once it is gone.

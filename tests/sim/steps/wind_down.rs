@@ -48,12 +48,7 @@ fn settle(world: &mut World, random: &mut Random) -> Checked {
         let mut moved = false;
         for shard in 0..world.shards.len() {
             world.recover(shard)?;
-            while delivery::deliver_from(world, random, shard)? {
-                moved = true;
-                if world.softs[shard].outbox.len() > 200 {
-                    break;
-                }
-            }
+            moved |= deliver_all(world, random, shard)?;
             let ids = std::mem::take(&mut world.softs[shard].applied);
             if !ids.is_empty() {
                 world.call(random, shard, Kind::AckOutbox(AckOutbox { ids }))?;
@@ -70,6 +65,21 @@ fn settle(world: &mut World, random: &mut Random) -> Checked {
         }
     }
     require(false, "comes_to_rest", || "messages and deadlines never end".to_owned())
+}
+
+/// Delivers what waits. A run that is about to close refuses signals until its task ends; those stay. Whether one was
+/// taken.
+fn deliver_all(world: &mut World, random: &mut Random, shard: usize) -> Checked<bool> {
+    let (mut moved, mut refused) = (false, 0);
+    while (1..=200).contains(&world.softs[shard].outbox.len()) && refused < 4 * world.softs[shard].outbox.len() {
+        if delivery::deliver_from(world, random, shard)? {
+            moved = true;
+            refused = 0;
+        } else {
+            refused += 1;
+        }
+    }
+    Ok(moved)
 }
 
 /// Workers take every task there is and finish it. Whether there was one.
