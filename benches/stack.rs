@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
-use everstep::matching::{Call, Limits, Matching, PollRequest, PollResult, ReadyBacklog, Reply, Started, Task};
+use everstep::matching::{Call, Limits, Matching, PollRequest, PollResult, ReadyBacklog, Reply, Task};
 use everstep::matching::{TaskSource, Topology};
 use everstep::reads;
 use everstep::storage::{LogEntry, LogId, LogStore, Resources, ShardLog, StateStore, StorageConfig};
@@ -273,7 +273,7 @@ impl TaskSource for Alone {
 
     fn unpolled(&self, _task: Task) {}
 
-    fn given_back(&self, _started: Started) {}
+    fn given_back(&self, _shard: u32, _task: TaskRef) {}
 
     fn backlog(&self, _queue: &QueueKey) -> BoxFuture<'static, ReadyBacklog> {
         Box::pin(async { ReadyBacklog::default() })

@@ -180,7 +180,8 @@ pub struct Done {
     pub queries: crate::cluster::Queries,
 }
 
-fn accepted(committed: Committed) -> Result<Done, ApiError> {
+/// What a committed op was answered.
+pub fn accepted(committed: Committed) -> Result<Done, ApiError> {
     let Committed { shard, index, answer, queries } = committed;
     match answer.kind {
         Some(answer::Kind::Reject(reject)) => Err(reject.into()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use statemachine::op::{op, Op, ReturnTask, UnqueueTask};
+use statemachine::op::{op, Op, ReturnTask, TaskRef, UnqueueTask};
 use statemachine::tables::ReadyKey;
 use statemachine::{Fault, QueueKey};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::dispatch::task_of_row;
 use crate::cluster::tasks::Tasks;
 use crate::cluster::{Router, Target};
-use crate::matching::{ReadyBacklog, Started, Task, TaskKey, TaskSource};
+use crate::matching::{ReadyBacklog, Task, TaskKey, TaskSource};
 use crate::raft::Snapshot;
 
 /// A backlog is counted up to this many rows of a shard.
@@ -78,12 +78,11 @@ impl TaskSource for ReadyTasks {
         });
     }
 
-    fn given_back(&self, started: Started) {
-        let Some(task) = started.task().cloned() else { return };
+    fn given_back(&self, shard: u32, task: TaskRef) {
         let router = self.router.clone();
         self.tasks.spawn("give a started task back", async move {
             let op = Op { kind: Some(op::Kind::ReturnTask(ReturnTask { task: Some(task) })) };
-            if let Err(error) = router.propose(Target::Shard(started.shard), op, Instant::now() + PATIENCE).await {
+            if let Err(error) = router.propose(Target::Shard(shard), op, Instant::now() + PATIENCE).await {
                 tracing::debug!(%error, "a task without a poller will time out");
             }
         });

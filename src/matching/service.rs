@@ -1,13 +1,13 @@
 //! The shell: what waits, on what, and until when. Decisions are the core's.
 
 use std::collections::HashMap;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use proto::everstep::peer::v1 as peer;
 use proto::temporal::api::taskqueue::v1::TaskQueueConfig;
+use statemachine::op::TaskRef;
 use statemachine::QueueKey;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, Notify};
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
+use super::handed::Handed;
 use super::offers::{FullQueues, Outboxes};
 use super::query::Queries;
 use super::topology::{Call, TaskSource, Topology};
@@ -72,12 +73,6 @@ pub enum PollResult {
     /// A proposal started this task for the poller: no `StartTask` is needed.
     Started(Box<Started>),
     Empty,
-}
-
-/// A task in the hands of a poller. Unless it is [`Handed::done`], it goes back for the next poller when dropped.
-pub struct Handed {
-    task: Option<Box<Task>>,
-    matching: Matching,
 }
 
 impl Matching {
@@ -186,7 +181,7 @@ impl Matching {
     }
 
     fn handed(&self, task: Box<Task>) -> Handed {
-        Handed { task: Some(task), matching: self.clone() }
+        Handed::new(self.clone(), task)
     }
 
     /// Ends the worker's polls on all nodes, at once and for the next 30 s, and forgets its sticky queue.
@@ -226,7 +221,7 @@ impl Matching {
     /// goes to another one that waits here, or back.
     pub fn fulfil(&self, started: Started) {
         if let Err(started) = self.with_inner(|inner, now| inner.core.fulfil(now, started)) {
-            self.give_back(*started);
+            self.give_back_started(*started);
         }
     }
 
@@ -243,10 +238,17 @@ impl Matching {
         });
     }
 
-    fn give_back(&self, started: Started) {
+    fn give_back_started(&self, started: Started) {
+        if let Some(task) = started.task() {
+            self.give_back(started.shard, task.clone());
+        }
+    }
+
+    /// A task was started for a poller that has gone: back to its queue with it.
+    pub(super) fn give_back(&self, shard: u32, task: TaskRef) {
         metrics::counter!("everstep_matching_started_for_nobody").increment(1);
         if let Some(source) = self.source() {
-            source.given_back(started);
+            source.given_back(shard, task);
         }
     }
 
@@ -399,38 +401,9 @@ impl Drop for Ticket {
         }
         match self.receiver.try_recv() {
             Ok(Delivery::Task(task)) => self.matching.offer_each(vec![*task], Reason::Returned),
-            Ok(Delivery::Started(started)) => self.matching.give_back(*started),
+            Ok(Delivery::Started(started)) => self.matching.give_back_started(*started),
             Ok(Delivery::Empty | Delivery::Moved) | Err(_) => {}
         }
-    }
-}
-
-impl Handed {
-    /// The task is the poller's now: `StartTask` was answered, or the query is on its way to the worker.
-    pub fn done(mut self) -> Task {
-        *self.task.take().expect("a task is handed out once")
-    }
-}
-
-impl Deref for Handed {
-    type Target = Task;
-
-    fn deref(&self) -> &Task {
-        self.task.as_ref().expect("a task is handed out once")
-    }
-}
-
-impl Drop for Handed {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            self.matching.offer_each(vec![*task], Reason::Returned);
-        }
-    }
-}
-
-impl std::fmt::Debug for Handed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("Handed").field(&self.task).finish()
     }
 }
 

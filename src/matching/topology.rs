@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use proto::everstep::peer::v1 as peer;
+use statemachine::op::TaskRef;
 use statemachine::QueueKey;
 
-use super::types::{Started, Task};
+use super::types::Task;
 
 /// Where queues live and how to reach the nodes.
 pub trait Topology: Send + Sync + 'static {
@@ -34,8 +35,8 @@ pub trait TaskSource: Send + Sync + 'static {
     /// Nobody polls the sticky queue this task waits in: propose that it moves to its normal queue.
     fn unpolled(&self, task: Task);
 
-    /// The poller for which a proposal started this task has gone, and no other waits here: propose `ReturnTask`.
-    fn given_back(&self, started: Started);
+    /// The poller for which this task of the shard was started has gone, and no other waits here: propose `ReturnTask`.
+    fn given_back(&self, shard: u32, task: TaskRef);
 
     /// How much is ready for the queue; an approximation is enough.
     fn backlog(&self, queue: &QueueKey) -> BoxFuture<'static, ReadyBacklog>;

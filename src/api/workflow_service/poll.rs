@@ -11,19 +11,20 @@ use proto::temporal::api::workflowservice::v1::{
     PollWorkflowTaskQueueResponse,
 };
 use statemachine::op::op::Kind;
-use statemachine::op::{answer, Poller, StartTask, WorkflowTaskStarted};
+use statemachine::op::{answer, Op, Poller, StartTask, TaskRef, WorkflowTaskStarted};
 use statemachine::reject::code;
 use statemachine::{QueueKey, Reject, TaskType};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::assemble;
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
-use crate::api::frontend::{name_of, Done, Frontend, Namespace};
+use crate::api::frontend::{accepted, name_of, Done, Frontend, Namespace};
 use crate::api::quotas::LongPoll;
 use crate::api::validate;
-use crate::cluster::Queries;
-use crate::matching::{Handed, PollRequest, PollResult, Started, TaskKind};
+use crate::cluster::{Queries, Target};
+use crate::matching::{Given, Handed, PollRequest, PollResult, Started, TaskKind};
 use crate::telemetry::tasks::{polled, Poll};
 
 /// A poll must be able to wait so long (Temporal: common.MinLongPollTimeout).
@@ -261,12 +262,14 @@ async fn workflow_task(
         handed.done();
         return Ok(Some(response));
     }
-    let done = start(frontend, handed, poller, deadline).await?;
+    let (done, given) = start(frontend, handed, poller, deadline).await?;
     let answer::Kind::WorkflowTaskStarted(started) = done.answer else {
         return Err(ApiError::Internal("a workflow task's start was answered by something else"));
     };
     let rows = frontend.read_after(done.shard, done.index, deadline).await?;
-    assemble::workflow_task(frontend, &rows, started, done.queries, assemble::Events::AsQueued).map(Some)
+    let response = assemble::workflow_task(frontend, &rows, started, done.queries, assemble::Events::AsQueued)?;
+    given.delivered();
+    Ok(Some(response))
 }
 
 async fn activity_task(
@@ -275,23 +278,49 @@ async fn activity_task(
     poller: &Poller,
     deadline: Instant,
 ) -> Result<Option<PollActivityTaskQueueResponse>, ApiError> {
-    let done = start(frontend, handed, poller, deadline).await?;
+    let (done, given) = start(frontend, handed, poller, deadline).await?;
     let answer::Kind::ActivityTaskStarted(started) = done.answer else {
         return Err(ApiError::Internal("an activity's start was answered by something else"));
     };
-    assemble::activity_task(frontend, started).map(Some)
+    let response = assemble::activity_task(frontend, started)?;
+    given.delivered();
+    Ok(Some(response))
 }
 
-/// Makes the task this poller's. Unless that was decided, the task goes back to matching.
-async fn start(frontend: &Frontend, handed: Handed, poller: &Poller, deadline: Instant) -> Result<Done, ApiError> {
-    let task = handed.task.clone();
-    let (namespace_id, workflow_id) = (task.namespace_id.clone(), task.workflow_id.clone());
-    let op = StartTask { task: Some(task), poller: Some(poller.clone()) };
-    let started = frontend.propose(&namespace_id, &workflow_id, Kind::StartTask(op), deadline).await;
-    if matches!(started, Ok(_) | Err(ApiError::Reject(_))) {
-        handed.done();
+/// Makes the task this poller's. Unless that was decided, the task goes back to matching. What was proposed cannot be
+/// called back: if the client goes away meanwhile, the start is awaited all the same, and then the task goes back.
+async fn start(
+    frontend: &Frontend,
+    handed: Handed,
+    poller: &Poller,
+    deadline: Instant,
+) -> Result<(Done, Given), ApiError> {
+    let op = StartTask { task: Some(handed.task.clone()), poller: Some(poller.clone()) };
+    let (router, matching) = (frontend.router.clone(), frontend.matching.clone());
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(async move {
+        let (namespace_id, workflow_id) = (handed.task.namespace_id.clone(), handed.task.workflow_id.clone());
+        let target = Target::Workflow { namespace_id: &namespace_id, workflow_id: &workflow_id };
+        let committed = router.propose(target, Op { kind: Some(Kind::StartTask(op)) }, deadline).await;
+        let started = committed.map_err(ApiError::from).and_then(accepted);
+        if matches!(started, Ok(_) | Err(ApiError::Reject(_))) {
+            handed.done();
+        }
+        // If nobody waits for it, what is sent is dropped, and `Given` sees to the task.
+        let _nobody = tell.send(started.map(|done| {
+            let given = Given::new(matching, done.shard, task_of(&done.answer));
+            (done, given)
+        }));
+    });
+    told.await.map_err(|_| ApiError::Internal("a task's start ended without an answer"))?
+}
+
+fn task_of(answer: &answer::Kind) -> Option<TaskRef> {
+    match answer {
+        answer::Kind::WorkflowTaskStarted(started) => started.task.clone(),
+        answer::Kind::ActivityTaskStarted(started) => started.task.clone(),
+        _ => None,
     }
-    started
 }
 
 /// A task that this node has applied the start of: its rows are there.

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::matching_server::Matching as MatchingRpc;
 use proto::temporal::api::workflowservice::v1::RespondQueryTaskCompletedRequest;
+use statemachine::op::TaskRef;
 use statemachine::QueueKey;
 use tokio::time::{sleep, Instant};
 use tonic::Request;
@@ -101,7 +102,7 @@ impl TaskSource for Table {
         self.unpolled.lock().expect("test").push(task);
     }
 
-    fn given_back(&self, _: Started) {}
+    fn given_back(&self, _: u32, _: TaskRef) {}
 
     fn backlog(&self, _: &QueueKey) -> BoxFuture<'static, ReadyBacklog> {
         let tasks = self.tasks.lock().expect("test").len() as i64;
