@@ -3,19 +3,29 @@
     conformance.py pytest JUNIT_XML[,…] RESULTS         turns pytest's output into lines `pass|FAIL|skip NAME`
     conformance.py libtest PROGRAM RESULTS [NAME…]      runs a libtest program's tests: JOBS at a time, with a word of FILTERS
     conformance.py unexpected RESULTS CAUSES            the names of failures without a cause, to be run once more, alone
-    conformance.py again RESULTS SECOND                 what passed the second time becomes `late`: it needs a quiet machine
-    conformance.py report RESULTS TEMPORAL CAUSES       prints it all; 0 if every failure has its cause and every cause its failure
+    conformance.py again RESULTS SECOND                 what passed the second time becomes `late`
+    conformance.py close ADDRESS                        terminates what failed tests left open: their ids may be taken again
+    conformance.py report RESULTS TEMPORAL CAUSES [KILLS REASONS]
+        prints it all; 0 if every failure has its cause and every cause its failure. Without kills, a test that passed late
+        needs a quiet machine. With the log of KILLS, its first failure has to have met one, and to have one of the REASONS
+        (conformance_kills.py).
+
+EVERSTEP_FAILURES: a directory where what a failing test said is kept.
 """
 from __future__ import annotations
 
+import asyncio
 import collections
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
+
+import conformance_kills
 
 TEST_SECONDS = 40  # of a test that runs in a process of its own; on Temporal none takes half as long
 
@@ -47,13 +57,18 @@ def from_program(program: str, wanted: list[str]) -> Results:
     names = [name for name in names if not wanted or name in wanted]
 
     def run(name: str) -> tuple[str, str]:
+        begin = time.time()
         try:
             done = subprocess.run([program, "--exact", name], capture_output=True, text=True, timeout=TEST_SECONDS)
-        except subprocess.TimeoutExpired:
-            print(f"FAIL {name}: not finished after {TEST_SECONDS} s", file=sys.stderr, flush=True)
-            return name, "FAIL"
-        word = "skip" if "1 ignored" in done.stdout else "pass" if done.returncode == 0 else "FAIL"
-        print(f"{word} {name}", *([done.stdout[-3000:]] if word == "FAIL" else []), file=sys.stderr, flush=True)
+        except subprocess.TimeoutExpired as e:
+            out, err = ((text or b"").decode(errors="replace") for text in (e.stdout, e.stderr))
+            word, said = "FAIL", f"{out}\n{err}\nnot finished after {TEST_SECONDS} s"
+        else:
+            said = f"{done.stdout}\n{done.stderr}"
+            word = "skip" if "1 ignored" in done.stdout else "pass" if done.returncode == 0 else "FAIL"
+        print(f"{word} {name}", *([said[-3000:]] if word == "FAIL" else []), file=sys.stderr, flush=True)
+        if word == "FAIL":
+            conformance_kills.keep(name, begin, time.time(), said)
         return name, word
 
     with ThreadPoolExecutor(1 if wanted else int(os.environ.get("JOBS", "2"))) as pool:
@@ -109,7 +124,23 @@ def unexpected(results: Results, causes: dict[str, str]) -> list[str]:
     return sorted(name for name, word in results.items() if word == "FAIL" and name not in causes)
 
 
-def report(results: Results, temporal: Results, causes: dict[str, str]) -> int:
+def close_open(address: str) -> None:
+    """Terminates every workflow that is open."""
+    from temporalio.client import Client
+    from temporalio.service import RPCError
+
+    async def run() -> None:
+        client = await Client.connect(address)
+        async for found in client.list_workflows("ExecutionStatus = 'Running'"):
+            try:
+                await client.get_workflow_handle(found.id, run_id=found.run_id).terminate("its test has failed")
+            except RPCError as error:
+                print(f"{found.id}: {error}", file=sys.stderr)
+
+    asyncio.run(run())
+
+
+def report(results: Results, temporal: Results, causes: dict[str, str], kills: conformance_kills.Kills | None) -> int:
     print_files(results)
     by_cause: dict[str, list[str]] = collections.defaultdict(list)
     for name, word in results.items():
@@ -120,7 +151,11 @@ def report(results: Results, temporal: Results, causes: dict[str, str]) -> int:
     on_temporal = {"pass": "; passes on Temporal", "FAIL": "; fails on Temporal too"}
     failed = unexpected(results, causes)
     passed = [name for name, word in results.items() if word in ("pass", "late") and name in causes]
-    print_names("passed only when run again, alone", [name for name, word in results.items() if word == "late"])
+    late = [name for name, word in results.items() if word == "late"]
+    if kills:
+        failed += kills.print_explained(late)
+    else:
+        print_names("passed only when run again, alone", late)
     print_names("UNEXPECTED failures, without a cause", failed, lambda name: on_temporal.get(temporal.get(name), ""))
     print_names("UNEXPECTED passes: their cause is gone", passed)
     count = collections.Counter(results.values())
@@ -130,7 +165,11 @@ def report(results: Results, temporal: Results, causes: dict[str, str]) -> int:
 
 
 def main() -> int:
-    verb, first, second, *rest = sys.argv[1:]
+    verb, first, *rest = sys.argv[1:]
+    if verb == "close":
+        close_open(first)
+        return 0
+    second, *rest = rest
     if verb == "pytest":
         write_results(second, from_pytest(first.split(",")))
     elif verb == "libtest":
@@ -142,7 +181,8 @@ def main() -> int:
         results, later = read_results(first), read_results(second)
         write_results(first, results | {name: "late" for name, word in later.items() if word == "pass"})
     else:
-        return report(read_results(first), read_results(second), read_causes(rest[0]))
+        kills = conformance_kills.Kills(rest[1], rest[2]) if len(rest) > 1 else None
+        return report(read_results(first), read_results(second), read_causes(rest[0]), kills)
     return 0
 
 

@@ -12,6 +12,7 @@ import collections
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -68,10 +69,13 @@ class Cluster:
         raise RuntimeError(f"not every shard had a leader after {seconds} s: {seen} {error}")
 
     def busiest(self) -> tuple[int, int, int]:
-        """The node that leads most shards, how many those are, and how many shards there are."""
+        """A node that leads most shards, how many those are, and how many shards there are."""
         leaders = self.leaders()
-        node, led = collections.Counter(leaders.values()).most_common(1)[0]
-        return node, led, len(leaders)
+        if not leaders:
+            raise RuntimeError("no shard has a leader")
+        leads = collections.Counter(leaders.values())
+        led = max(leads.values())
+        return random.choice([node for node in sorted(leads) if leads[node] == led]), led, len(leaders)
 
     def signal(self, node: int, what: signal.Signals) -> int:
         pid = self.pid(node)
@@ -131,9 +135,13 @@ def main() -> int:
     if args.verb == "leaders":
         print(", ".join(f"shard {shard}: node {node}" for shard, node in sorted(cluster.await_leaders().items())))
         return 0
-    node, led, shards = cluster.busiest()
+    try:
+        node, led, shards = cluster.busiest()
+    except RuntimeError as error:
+        print(f"no kill: {error}")
+        return 0
     pid = cluster.signal(node, signal.SIGKILL)
-    print(f"kill -9 of node {node} (process {pid}), which leads {led} of {shards} shards")
+    print(f"{time.time():.1f} {time.strftime('%H:%M:%S')} kill -9 of node {node} (process {pid}), which leads {led} of {shards} shards")
     return 0
 
 

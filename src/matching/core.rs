@@ -17,6 +17,8 @@ struct Parked {
     origin: Origin,
     poller: op::Poller,
     reservation: Option<u64>,
+    /// Its worker stopped while it was reserved: it does not wait again.
+    stopped: bool,
 }
 
 /// A reservation that is not decided yet.
@@ -224,7 +226,8 @@ impl Core {
         let queue = self.queues.get_mut(&poll.queue).expect("made above");
         queue.park(poll.origin, id);
         let key = poll.queue.clone();
-        let parked = Parked { queue: poll.queue, origin: poll.origin, poller: poll.poller, reservation: None };
+        let parked =
+            Parked { queue: poll.queue, origin: poll.origin, poller: poll.poller, reservation: None, stopped: false };
         self.pollers.insert(id, parked);
         self.shares.add(&key.namespace_id, shares::pollers);
         self.revisit(now, &key);
@@ -278,8 +281,11 @@ impl Core {
             let sticky = !sticky_queue.is_empty() && parked.queue.name == sticky_queue;
             parked.queue.namespace_id == namespace_id && (same || sticky)
         };
-        let mut ended: Vec<PollerId> =
-            self.pollers.iter().filter(|(_, parked)| stopped(parked)).map(|(&id, _)| id).collect();
+        let mut ended = Vec::new();
+        for (&id, parked) in self.pollers.iter_mut().filter(|(_, parked)| stopped(parked)) {
+            parked.stopped = true;
+            ended.push(id);
+        }
         ended.sort_unstable();
         for poller in ended {
             self.end(now, poller, Delivery::Empty);
@@ -311,16 +317,20 @@ impl Core {
         Some(Reservation { id, queue: key.clone(), poller: parked.poller.clone() })
     }
 
-    /// The proposal made no task for it: the poller waits again, in its old place.
+    /// The proposal made no task for it: the poller waits again, in its old place, unless its worker stopped meanwhile.
     pub(super) fn release(&mut self, now: i64, reservation: u64) {
         let Some(id) = self.reservations.remove(&reservation).and_then(|reserved| reserved.poller) else { return };
         let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
         parked.reservation = None;
-        let (key, origin) = (parked.queue.clone(), parked.origin);
+        let (key, origin, stopped) = (parked.queue.clone(), parked.origin, parked.stopped);
         let queue = self.queues.get_mut(&key).expect("queues with pollers stay");
         queue.reserved -= 1;
         queue.park(origin, id);
-        self.revisit(now, &key);
+        if stopped {
+            self.end(now, id, Delivery::Empty);
+        } else {
+            self.revisit(now, &key);
+        }
     }
 
     /// The proposal started a task for it. If its poller has gone, another one of the queue gets the task; if there is

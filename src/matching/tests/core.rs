@@ -293,6 +293,19 @@ fn a_worker_shut_down_polls_no_more() {
     assert_eq!(bench.served(), [(other, "b".to_owned())]);
 }
 
+/// It would wait out its minute, and an SDK that trusts the server to end its polls would wait with it.
+#[test]
+fn a_worker_shut_down_while_its_poll_is_reserved_does_not_wait_again() {
+    let mut bench = Bench::new(Limits::default());
+    let poller = bench.park("w", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &queue("q")).expect("one waits");
+    bench.core.shut_down(bench.now, "ns", "sticky", "w-key");
+    assert_eq!(bench.served(), [], "its task may be on its way");
+    bench.core.release(bench.now, reserved.id);
+    assert_eq!(bench.served(), [(poller, "empty".to_owned())]);
+    assert_eq!(bench.offer("a"), Offered::Kept, "nobody waits");
+}
+
 #[test]
 fn a_reservation_gets_its_task_or_waits_again() {
     let mut bench = Bench::new(Limits::default());
