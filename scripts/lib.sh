@@ -51,6 +51,14 @@ python_environment() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+# The packages of package-lock.json, in this folder, once. A registry that lacks packages for other platforms leaves gaps in
+# that file, over which `npm ci` stops; `npm install` takes the same versions.
+install_node_packages() {
+  cmp -s package-lock.json node_modules/.installed && return
+  npm ci --silent --no-audit --no-fund || npm install --silent --no-audit --no-fund
+  cp package-lock.json node_modules/.installed
+}
+
 # A TCP port that nobody listens on at this moment, below the range of outgoing connections.
 free_port() {
   local port
