@@ -12,6 +12,7 @@ use crate::checker::{self, Outages};
 use crate::cluster::{self, Cluster};
 use crate::disk;
 use crate::history::{self, History, Recorder};
+use crate::nemesis::plan::Step;
 use crate::nemesis::{self, Broken, Fault, Kind};
 use crate::observe;
 use crate::options::{NetMode, Run};
@@ -44,10 +45,12 @@ pub async fn run(options: &Run) -> anyhow::Result<Verdict> {
     let cluster = Cluster::start(plan_of(options, &folder)?).await?;
     println!("{} nodes are up; files in {}", options.nodes, folder.display());
     let outcome = load(options, &cluster, &folder).await;
-    let ends = cluster.unexpected_ends().await;
+    let mut wrong = cluster.complaints();
+    let ended = |(node, how): (u64, String)| (node, format!("it ended by itself: {how}"));
+    wrong.extend(cluster.unexpected_ends().await.into_iter().map(ended));
     let log_lines = cluster.bad_log_lines();
     cluster.stop().await;
-    let (summary, history, leaders) = judge(options, outcome?, ends, log_lines);
+    let (summary, history, leaders) = judge(options, outcome?, wrong, log_lines);
     history::write_lines(&folder.join("runs.jsonl"), &history.runs)?;
     fs_err::write(folder.join("finals.json"), serde_json::to_string(&history.finals)?)?;
     report::write(&folder, &summary, &history.ops, &leaders)?;
@@ -73,10 +76,13 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
     let kinds = options.kinds();
     let clocks = kinds.contains(&Kind::Clock);
     let steps = options.steps();
-    let spares = steps.iter().filter(|step| step.kind == Kind::Replace).count() as u64;
+    let spares = steps.iter().map(Step::newcomers).sum::<u64>();
     let around = options.net == NetMode::Proxy && kinds.iter().any(|kind| kind.is_of_network());
     ensure!(spares == 0 || !around, "nodes that join are not behind proxies: with faults of the network, --net netns");
-    ensure!(spares == 0 || options.sdk.is_none(), "an SDK worker has one node: no --sdk with replace");
+    ensure!(
+        spares == 0 || options.sdk.is_none(),
+        "an SDK worker has one node: no --sdk with faults that replace nodes"
+    );
     let delays = kinds.contains(&Kind::Slow) && options.net == NetMode::Netns;
     ensure!(!delays, "slow needs --net proxy: this kernel cannot delay packets");
     Ok(cluster::Plan {
@@ -86,7 +92,7 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
         spares,
         netns: options.net == NetMode::Netns,
         clocks,
-        disk: if kinds.contains(&Kind::DiskFull) { disk::Kind::Small } else { disk::Kind::Folder },
+        disk: if kinds.iter().any(|kind| kind.is_of_disk()) { disk::Kind::Volume } else { disk::Kind::Folder },
         small_logs: options.small_logs,
     })
 }
@@ -153,7 +159,7 @@ async fn ended(sampling: JoinHandle<Vec<Leaders>>, stop: &CancellationToken) -> 
 fn judge(
     options: &Run,
     outcome: Outcome,
-    ends: Vec<(u64, String)>,
+    wrong: Vec<(u64, String)>,
     log_lines: Vec<String>,
 ) -> (Summary, History, Vec<Leaders>) {
     let Outcome { mut history, faults, leaders, shards, broken, epoch, seconds } = outcome;
@@ -161,7 +167,7 @@ fn judge(
     history.finals.insert("outages".into(), serde_json::json!(outages));
     // Without the reads after the end there is nothing to compare with.
     let mut checked = if broken.is_none() { checker::all(&history, &outages) } else { Vec::new() };
-    checked.push(processes(&broken, ends, &log_lines));
+    checked.push(processes(&broken, wrong, &log_lines));
     let writes = Writes::of(&history.ops, &shards);
     let faults = stats::strike(faults, &history.ops, &writes);
     let failures = match &broken {
@@ -187,12 +193,12 @@ fn judge(
     (summary, history, leaders)
 }
 
-/// Nodes that died by themselves, panicked, or never became a cluster again.
-fn processes(broken: &Option<Broken>, ends: Vec<(u64, String)>, log_lines: &[String]) -> Checked {
+/// Nodes that died by themselves, panicked, did not give up when they had to, or never became a cluster again.
+fn processes(broken: &Option<Broken>, wrong: Vec<(u64, String)>, log_lines: &[String]) -> Checked {
     let mut checked = Checked::new("processes");
     checked.compared = 1;
-    for (node, how) in ends {
-        checked.violation(&format!("node {node}"), format!("it ended by itself: {how}"));
+    for (node, what) in wrong {
+        checked.violation(&format!("node {node}"), what);
     }
     if let Some(Broken::Everstep(why)) = broken {
         checked.violation("cluster", why.clone());

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{bail, ensure, Context};
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{
-    ChangeResponse, ClusterStatusResponse, DrainNodeRequest, ReplaceNodeRequest, TransferLeaderRequest,
+    ChangeResponse, ClusterStatusResponse, DrainNodeRequest, RemoveNodeRequest, ReplaceNodeRequest,
+    TransferLeaderRequest,
 };
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -43,7 +44,18 @@ impl Cluster {
             |mut admin| async move { admin.replace_node(ReplaceNodeRequest { node_id: old, replaced_by: new }).await },
         )
         .await?;
-        self.until(&format!("node {new} has taken the place of node {old}"), |status| {
+        self.gone(old).await
+    }
+
+    /// One member leaves for good and nobody comes for it.
+    pub async fn remove(&self, old: u64) -> anyhow::Result<()> {
+        self.ask(|mut admin| async move { admin.remove_node(RemoveNodeRequest { node_id: old }).await }).await?;
+        self.gone(old).await
+    }
+
+    /// Waits until a member that leaves is none any more.
+    async fn gone(&self, old: u64) -> anyhow::Result<()> {
+        self.until(&format!("node {old} has left"), |status| {
             let gone = status.nodes.iter().all(|node| node.node_id != old);
             gone && status.shards.iter().all(|shard| shard.settled && !shard.voters.contains(&old))
         })
@@ -56,6 +68,11 @@ impl Cluster {
         }
         self.nodes[&old].process.lock().await.unexpected_end();
         Ok(())
+    }
+
+    /// Waits until every shard has the voters that it is to have.
+    pub async fn settled(&self) -> anyhow::Result<()> {
+        self.until("every shard has its voters", |status| status.shards.iter().all(|shard| shard.settled)).await
     }
 
     pub async fn drain(&self, node_id: u64, undo: bool) -> anyhow::Result<()> {

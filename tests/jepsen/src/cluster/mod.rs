@@ -56,6 +56,8 @@ pub struct Cluster {
     nodes: BTreeMap<u64, Node>,
     members: Mutex<BTreeSet<u64>>,
     spares: Mutex<VecDeque<u64>>,
+    /// What nodes did wrong while something was done to them: node, what.
+    complaints: Mutex<Vec<(u64, String)>>,
 }
 
 struct Node {
@@ -91,11 +93,12 @@ impl Cluster {
             let folder = plan.folder.join(format!("node-{id}"));
             fs_err::create_dir_all(&folder)?;
             fs_err::write(folder.join("everstep.toml"), layout::config(id, &plan, &addresses, &[]))?;
-            let disk = Disk::prepare(plan.disk, &folder).await.with_context(|| format!("the disk of node {id}"))?;
+            let disk = Disk::prepare(plan.disk, &folder).with_context(|| format!("the disk of node {id}"))?;
             nodes.insert(id, Node { folder, addresses, disk, process: tokio::sync::Mutex::new(Process::new()) });
         }
         let (members, spares) = (Mutex::new(members), Mutex::new(spares));
-        let cluster = Arc::new(Self { plan, net, _proxies: proxies, nodes, members, spares });
+        let cluster =
+            Arc::new(Self { plan, net, _proxies: proxies, nodes, members, spares, complaints: Mutex::default() });
         for id in cluster.ids() {
             cluster.start_node(id).await?;
         }
@@ -174,6 +177,41 @@ impl Cluster {
         ends
     }
 
+    /// Waits until a node's process has ended by itself; after how long, and how.
+    pub async fn await_end(&self, id: u64, patience: Duration) -> Option<(Duration, String)> {
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(how) = self.nodes[&id].process.lock().await.unexpected_end() {
+                return Some((began.elapsed(), how));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    /// Notes a violation that no checker of histories would see.
+    pub fn complain(&self, node: u64, what: String) {
+        self.complaints.lock().expect("no panic while held").push((node, what));
+    }
+
+    pub fn complaints(&self) -> Vec<(u64, String)> {
+        self.complaints.lock().expect("no panic while held").clone()
+    }
+
+    pub fn data(&self, id: u64) -> PathBuf {
+        self.nodes[&id].folder.join("data")
+    }
+
+    /// Where a node's log ends now.
+    pub fn log_end(&self, id: u64) -> u64 {
+        fs_err::metadata(self.nodes[&id].folder.join("log")).map_or(0, |log| log.len())
+    }
+
+    /// What a node has logged since.
+    pub fn log_since(&self, id: u64, from: u64) -> Vec<String> {
+        logs::since(&self.nodes[&id].folder.join("log"), from)
+    }
+
     /// Moves a node's wall clock by so many milliseconds against the real one.
     pub fn set_clock(&self, id: u64, millis: i64) -> anyhow::Result<()> {
         layout::write_clock(&self.nodes[&id].folder, millis)
@@ -208,7 +246,7 @@ impl Cluster {
     pub async fn stop(&self) {
         for node in self.nodes.values() {
             let _ended = node.process.lock().await.kill().await;
-            node.disk.remove().await;
+            node.disk.remove();
         }
         if let Net::Netns(namespaces) = &self.net {
             namespaces.remove().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::plan::Step;
-use super::Kind;
+use super::{broken_disk, damage, Kind};
 use crate::cluster::Cluster;
 use crate::net::grudge;
 use crate::net::links::{Pair, Trouble};
@@ -28,14 +28,18 @@ enum Back {
     Heal(Vec<Pair>),
     Undrain(u64),
     SetClock(u64),
-    FreeDisk(u64),
+    /// The disk is whole again; the node takes part, or another one takes its place.
+    Mend(u64, bool),
+    /// Two members leave, by this choice.
+    Shrink(u64),
+    Replace(u64),
 }
 
 /// The nodes that a fault is aimed at, known before it begins.
 pub fn aim(step: &Step, target: u64, nodes: &[u64]) -> Vec<u64> {
     match step.kind {
-        Kind::KillAll | Kind::Rolling | Kind::Slow | Kind::Lossy => nodes.to_vec(),
-        Kind::KillMajority | Kind::PauseMajority => {
+        Kind::KillAll | Kind::LoseUnsyncedAll | Kind::Rolling | Kind::Slow | Kind::Lossy => nodes.to_vec(),
+        Kind::KillMajority | Kind::LoseUnsyncedMajority | Kind::PauseMajority => {
             let others = nodes.iter().copied().filter(|&node| node != target);
             std::iter::once(target).chain(others).take(nodes.len() / 2 + 1).collect()
         }
@@ -94,9 +98,39 @@ pub async fn act(cluster: &Cluster, step: &Step, aimed: &[u64]) -> anyhow::Resul
             cluster.set_clock(one, millis)?;
             Ok(done(format!("clock of {one} by {millis} ms"), Back::SetClock(one)))
         }
-        Kind::DiskFull => {
-            cluster.disk(one).fill().await?;
-            Ok(done(format!("disk of {one} full"), Back::FreeDisk(one)))
+        Kind::LoseUnsynced
+        | Kind::LoseUnsyncedMajority
+        | Kind::LoseUnsyncedAll
+        | Kind::DiskFull
+        | Kind::Eio
+        | Kind::FsyncStall => {
+            let (what, back) = act_on_disk(cluster, step, aimed).await?;
+            Ok(done(what, back))
+        }
+        Kind::Corrupt => {
+            let what = damage::damage(cluster, one, step.choice).await?;
+            Ok(done(what, Back::Replace(one)))
+        }
+        Kind::Resize => {
+            let new = [cluster.admit().await?, cluster.admit().await?];
+            cluster.settled().await?;
+            Ok(done(format!("{new:?} join, then two leave"), Back::Shrink(step.choice)))
+        }
+    }
+}
+
+async fn act_on_disk(cluster: &Cluster, step: &Step, aimed: &[u64]) -> anyhow::Result<(String, Back)> {
+    let one = aimed[0];
+    match step.kind {
+        Kind::DiskFull => Ok((broken_disk::fill(cluster, one).await?, Back::Mend(one, step.replaces()))),
+        Kind::Eio => Ok((broken_disk::fail(cluster, one, step.choice >> 8).await?, Back::Mend(one, step.replaces()))),
+        Kind::FsyncStall => {
+            cluster.disk(one).volume()?.stall(step.hold);
+            Ok((format!("no sync of {one} ends"), Back::Nothing))
+        }
+        _ => {
+            let torn = broken_disk::cut_power(cluster, aimed, step.choice).await?;
+            Ok((format!("power cut of {aimed:?}{torn}"), Back::Start(aimed.to_vec())))
         }
     }
 }
@@ -120,12 +154,16 @@ pub async fn undo(cluster: &Cluster, done: &Done) -> anyhow::Result<()> {
         Back::Heal(pairs) => cluster.net.heal(pairs).await,
         Back::Undrain(node) => cluster.drain(*node, true).await,
         Back::SetClock(node) => cluster.set_clock(*node, 0),
-        Back::FreeDisk(node) => {
-            cluster.disk(*node).free()?;
-            // A node whose log cannot be written ends itself: that is its fence.
-            if !cluster.alive().await.contains(node) {
-                cluster.unexpected_ends().await;
-                cluster.start_node(*node).await?;
+        Back::Mend(node, false) => broken_disk::mend(cluster, *node).await,
+        Back::Mend(node, true) | Back::Replace(node) => {
+            let new = cluster.admit().await?;
+            damage::left_well(cluster, *node).await;
+            cluster.replace(*node, new).await
+        }
+        Back::Shrink(choice) => {
+            for part in [*choice, choice >> 16] {
+                let nodes = cluster.ids();
+                cluster.remove(nodes[part as usize % nodes.len()]).await?;
             }
             Ok(())
         }

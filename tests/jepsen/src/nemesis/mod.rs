@@ -1,6 +1,8 @@
 //! Who breaks things: `plan` says what and when (from a seed, without doing anything), `act` does it and takes it back.
 
 mod act;
+mod broken_disk;
+mod damage;
 pub mod plan;
 mod run;
 
@@ -53,10 +55,24 @@ pub enum Kind {
     Transfer,
     /// A new node joins and takes the place of one that is up, or was killed (netns mode if the network breaks as well).
     Replace,
+    /// Two nodes join, and two leave.
+    Resize,
     /// One node's wall clock jumps.
     Clock,
+    /// Power cut of one node: kill -9, and what it had not synced is gone.
+    LoseUnsynced,
+    /// Power cut of a majority at once.
+    LoseUnsyncedMajority,
+    /// Power cut of all nodes at once.
+    LoseUnsyncedAll,
     /// One node's disk is full.
     DiskFull,
+    /// One node's disk answers with I/O errors. The node has to end itself, and is started again or replaced.
+    Eio,
+    /// One node's disk does not answer a sync for seconds.
+    FsyncStall,
+    /// A stopped node's files are damaged. It refuses to start or recovers, and is replaced.
+    Corrupt,
 }
 
 impl Kind {
@@ -66,9 +82,16 @@ impl Kind {
         cuts || matches!(self, Self::Slow | Self::Lossy)
     }
 
+    /// Whether it needs disks that can be broken.
+    pub fn is_of_disk(self) -> bool {
+        let cuts = matches!(self, Self::LoseUnsynced | Self::LoseUnsyncedMajority | Self::LoseUnsyncedAll);
+        cuts || matches!(self, Self::DiskFull | Self::Eio | Self::FsyncStall)
+    }
+
     /// Whether it takes its effect while it is made, and not when it has been made.
     pub fn is_gradual(self) -> bool {
-        matches!(self, Self::Rolling | Self::Restart | Self::Replace | Self::Transfer | Self::Drain)
+        let members = matches!(self, Self::Replace | Self::Resize | Self::Transfer | Self::Drain);
+        members || matches!(self, Self::Rolling | Self::Restart | Self::DiskFull | Self::Eio | Self::Corrupt)
     }
 
     pub fn name(self) -> String {

@@ -30,6 +30,24 @@ pub struct Step {
     pub choice: u64,
 }
 
+impl Step {
+    /// Whether a node whose disk broke is replaced; else its disk is mended and it is started again.
+    pub fn replaces(&self) -> bool {
+        match self.kind {
+            Kind::Eio | Kind::DiskFull => self.choice.is_multiple_of(2),
+            kind => matches!(kind, Kind::Replace | Kind::Corrupt),
+        }
+    }
+
+    /// How many nodes it needs that were not there before.
+    pub fn newcomers(&self) -> u64 {
+        match self.kind {
+            Kind::Resize => 2,
+            _ => u64::from(self.replaces()),
+        }
+    }
+}
+
 /// Steps that together take no longer than `length`, but at least one.
 pub fn plan(seed: u64, length: Duration, kinds: &[Kind], nodes: u64) -> Vec<Step> {
     let mut taken = Duration::ZERO;
@@ -59,16 +77,18 @@ pub fn steps(seed: u64, kinds: &[Kind], nodes: u64) -> impl Iterator<Item = Step
 /// Short enough that many fit into a run, long enough for elections and for what times out after seconds.
 fn hold_millis(kind: Kind) -> std::ops::Range<u64> {
     match kind {
-        Kind::Kill | Kind::KillMajority => 300..5_000,
-        Kind::KillAll => 100..3_000,
+        Kind::Kill | Kind::KillMajority | Kind::LoseUnsynced | Kind::LoseUnsyncedMajority => 300..5_000,
+        Kind::KillAll | Kind::LoseUnsyncedAll => 100..3_000,
         Kind::Pause | Kind::PauseMajority => 800..8_000,
         Kind::Isolate | Kind::Halves | Kind::Bridge | Kind::Ring | Kind::Mute | Kind::Deaf => 2_000..9_000,
         Kind::NoClients | Kind::Slow | Kind::Lossy => 3_000..8_000,
         Kind::Restart | Kind::Rolling => 200..1_500,
         Kind::Drain => 1_000..4_000,
         Kind::Transfer | Kind::Replace => 100..1_000,
-        Kind::Clock => 2_000..8_000,
+        Kind::Clock | Kind::FsyncStall => 2_000..8_000,
         Kind::DiskFull => 4_000..9_000,
+        Kind::Resize | Kind::Corrupt => 2_000..6_000,
+        Kind::Eio => 200..3_000,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::act::{act, aim, undo};
 use super::plan::{Step, Target};
 use super::Fault;
@@ -24,15 +26,23 @@ pub enum Broken {
 pub async fn run(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, steps: &[Step]) -> (Vec<Fault>, Option<Broken>) {
     let mut faults = Vec::new();
     for step in steps {
-        match one(cluster, recorder, step).await {
+        let whole = match one(cluster, recorder, step).await {
             Ok(fault) => {
+                let healed = Instant::now();
+                let whole = cluster.await_leaders(RECOVER).await;
                 let seconds = (fault.end - fault.begin) as f64 / 1e9;
-                println!("{:8.1} s  {} (for {seconds:.1} s)", fault.begin as f64 / 1e9, fault.what);
+                println!(
+                    "{:8.1} s  {} (for {seconds:.1} s; {} after)",
+                    fault.begin as f64 / 1e9,
+                    fault.what,
+                    took(healed, &whole)
+                );
                 faults.push(fault);
+                whole
             }
             Err(error) => return (faults, Some(Broken::Harness(format!("{:?}: {error:#}", step.kind)))),
-        }
-        if let Err(error) = cluster.await_leaders(RECOVER).await {
+        };
+        if let Err(error) = whole {
             let ends = cluster.unexpected_ends().await;
             let ends: Vec<String> =
                 ends.into_iter().map(|(node, how)| format!("; node {node} ended with {how}")).collect();
@@ -40,6 +50,14 @@ pub async fn run(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, steps: &[Step
         }
     }
     (faults, None)
+}
+
+/// How long it took until every node was up and every shard led.
+fn took(since: Instant, whole: &anyhow::Result<()>) -> String {
+    match whole {
+        Ok(()) => format!("whole {:.1} s", since.elapsed().as_secs_f64()),
+        Err(_) => "never whole".into(),
+    }
 }
 
 async fn one(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, step: &Step) -> anyhow::Result<Fault> {

@@ -90,7 +90,8 @@ pub fn is_write(op: &Op) -> bool {
 
 /// Whether a fault takes leaderships away from the nodes it is aimed at, while the others can elect.
 pub fn takes_leaders(kind: Kind) -> bool {
-    matches!(kind, Kind::Kill | Kind::Pause | Kind::Isolate | Kind::Restart | Kind::Mute | Kind::Deaf)
+    let processes = matches!(kind, Kind::Kill | Kind::Pause | Kind::Restart | Kind::LoseUnsynced | Kind::Eio);
+    processes || matches!(kind, Kind::Isolate | Kind::Mute | Kind::Deaf)
 }
 
 pub fn strike(faults: Vec<Fault>, ops: &[Op], writes: &Writes) -> Vec<Struck> {
