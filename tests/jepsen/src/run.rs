@@ -171,7 +171,10 @@ fn judge(
     let writes = Writes::of(&history.ops, &shards);
     let faults = stats::strike(faults, &history.ops, &writes);
     let failures = match &broken {
-        Some(Broken::Harness(why)) => vec![why.clone()],
+        Some(Broken::Harness(why)) => {
+            println!("the faults could not be gone on with: {why}");
+            vec![why.clone()]
+        }
         _ => empty(options, &faults, &checked),
     };
     let violated = checked.iter().any(|checked| !checked.violations.is_empty());

@@ -74,7 +74,7 @@ fn what_is_to_fail_fails_and_a_full_disk_takes_nothing() {
     volume.fail(Failing { reads: true, ..Failing::default() });
     assert!(fs_err::read(place.path("a")).is_err());
     volume.fail(Failing::default());
-    volume.fill();
+    volume.fill(0);
     assert_eq!(number(file.write_all(b"y")), Some(28));
     volume.free();
     assert_eq!(number(file.write_all(b"y")), None);

@@ -70,10 +70,10 @@ impl Volume {
         self.lock().stalled_until = Some(Instant::now() + duration);
     }
 
-    /// Nothing more fits.
-    pub fn fill(&self) {
+    /// No more than so many bytes still fit.
+    pub fn fill(&self, room: u64) {
         let mut state = self.lock();
-        state.bytes_max = Some(state.tree.used());
+        state.bytes_max = Some(state.tree.used() + room);
     }
 
     pub fn free(&self) {

@@ -122,7 +122,9 @@ pub async fn act(cluster: &Cluster, step: &Step, aimed: &[u64]) -> anyhow::Resul
 async fn act_on_disk(cluster: &Cluster, step: &Step, aimed: &[u64]) -> anyhow::Result<(String, Back)> {
     let one = aimed[0];
     match step.kind {
-        Kind::DiskFull => Ok((broken_disk::fill(cluster, one).await?, Back::Mend(one, step.replaces()))),
+        Kind::DiskFull => {
+            Ok((broken_disk::fill(cluster, one, step.choice >> 8).await?, Back::Mend(one, step.replaces())))
+        }
         Kind::Eio => Ok((broken_disk::fail(cluster, one, step.choice >> 8).await?, Back::Mend(one, step.replaces()))),
         Kind::FsyncStall => {
             cluster.disk(one).volume()?.stall(step.hold);

@@ -12,6 +12,8 @@ use crate::disk::Failing;
 const FENCED: Duration = Duration::from_secs(5);
 /// What a node says when it ends itself over its disk (docs/membership.md).
 pub const SAID: &str = "storage failed; this node stops without acknowledging";
+/// Bytes left on a disk that is nearly full: less than the nodes' reserve (`cluster/layout.rs`).
+const NEARLY: u64 = 6 << 20;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// kill -9 of all of them, and what they had not synced is gone: all of it, or files that grew keep some.
@@ -46,11 +48,12 @@ pub async fn fail(cluster: &Cluster, node: u64, choice: u64) -> anyhow::Result<S
     Ok(format!("EIO for {what} of {node}, gone after {after:.1?}"))
 }
 
-/// The disk is full; the node has to lead nothing, or to end itself.
-pub async fn fill(cluster: &Cluster, node: u64) -> anyhow::Result<String> {
+/// The disk is full, or nearly; the node has to lead nothing, or to end itself.
+pub async fn fill(cluster: &Cluster, node: u64, choice: u64) -> anyhow::Result<String> {
     let from = cluster.log_end(node);
     let began = Instant::now();
-    cluster.disk(node).volume()?.fill();
+    let room = if choice.is_multiple_of(2) { 0 } else { NEARLY };
+    cluster.disk(node).volume()?.fill(room);
     loop {
         if !cluster.leaders().await.values().any(|leader| *leader == node) {
             break;
@@ -68,7 +71,9 @@ pub async fn fill(cluster: &Cluster, node: u64) -> anyhow::Result<String> {
     if !cluster.log_since(node, from).iter().any(said) {
         cluster.complain(node, "its disk is full and its log does not say so".into());
     }
-    Ok(format!("disk of {node} full, leads nothing after {after:.1?}"))
+    let full = if room == 0 { "full" } else { "nearly full" };
+    let end = if cluster.alive().await.contains(&node) { "up" } else { "gone" };
+    Ok(format!("disk of {node} {full}, leads nothing after {after:.1?}, {end}"))
 }
 
 /// The disk works and is empty enough again. A node that ended itself comes back to what was synced.

@@ -100,7 +100,9 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in entries {
         match entry.file_type()?.is_dir() {
             true => list(&entry.path(), files)?,
-            false => files.push(entry.path()),
+            // A state store's journal is always empty.
+            false if entry.metadata()?.len() > 0 => files.push(entry.path()),
+            false => {}
         }
     }
     Ok(())
