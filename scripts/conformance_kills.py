@@ -1,7 +1,8 @@
 """Why tests fail while nodes are killed: what a failing test said is kept, and matched with the kills and the known reasons.
 
 A reason (tests/conformance/*-kills.txt) is an unindented line; below it, indented, are regular expressions. It explains a
-failure if one of them is found in `NAME` and a newline and what the test said, and a kill fell into the test's time.
+failure if one of them is found in `NAME` and a newline and what the test said, and a kill fell into the test's time (a reason
+that begins with `Without a kill too:` does not need that).
 
     conformance_kills.py NAME BEGIN LOG CODE      keeps what a program that began then and has ended now wrote to LOG
 """
@@ -46,9 +47,9 @@ class Kills:
     def reason(self, name: str) -> str | None:
         """Why the test failed the first time, if a kill explains it."""
         begin, end, said = self.failures.get(name, (0.0, 0.0, ""))
-        if not any(begin - SETTLING < kill < end for kill in self.times):
-            return None
-        return next((reason for pattern, reason in self.reasons if pattern.search(f"{name}\n{said}")), None)
+        met = any(begin - SETTLING < kill < end for kill in self.times)
+        found = (reason for pattern, reason in self.reasons if pattern.search(f"{name}\n{said}"))
+        return next((reason for reason in found if met or reason.startswith("Without a kill too: ")), None)
 
     def print_explained(self, late: list[str]) -> list[str]:
         """Prints what failed once, under its reason; returns what has none."""
@@ -58,7 +59,7 @@ class Kills:
         unexplained = by_reason.pop("", [])
         print(f"\n{len(self.times)} kills; {len(late)} tests passed only when run again")
         for reason, names in by_reason.items():
-            print(f"\nfailed when a kill met it: {reason}")
+            print(f"\nfailed once: {reason}")
             for name in names:
                 print(f"  {name}")
         return unexplained
