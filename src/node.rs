@@ -31,7 +31,9 @@ use crate::cluster::{
     NodeFacts, Peers, Router, RouterOptions,
 };
 use crate::config::Config;
-use crate::effects::{tell_backlogs, Hands, Hub, ParkedPollers, QueryRegistry, QueueHomes, ReadyTasks, Watchers};
+use crate::effects::{
+    tell_backlogs, CallbackCaller, Hands, Hub, ParkedPollers, QueryRegistry, QueueHomes, ReadyTasks, Watchers,
+};
 use crate::matching::{self, Matching, PeerService};
 use crate::raft::{Groups, RaftConfig, RaftOptions};
 use crate::storage::{self, StorageConfig};
@@ -267,10 +269,12 @@ impl Core {
         queries.connect(&router);
         router.connect(queries);
         let homes = QueueHomes::new(router.clone());
-        let matching = Matching::start(homes.clone(), matching::Limits::default());
+        let shares = matching::Limits::with_shares(config.frontend.namespace_queues, config.frontend.namespace_pollers);
+        let matching = Matching::start(homes.clone(), shares);
         matching.set_source(Arc::new(ReadyTasks::new(router.clone(), tasks.clone())));
         router.connect_reservations(ParkedPollers::new(&router, matching.clone()));
-        hub.connect(Hands { router: router.clone(), matching: matching.clone() });
+        let caller = CallbackCaller::new(&config.callbacks);
+        hub.connect(Hands { router: router.clone(), matching: matching.clone(), caller });
         Ok(Self { groups, peers, router, matching, hub, homes, tasks, cluster_id })
     }
 }

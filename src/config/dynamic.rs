@@ -67,6 +67,13 @@ pub const KEYS: &[Key] = &[
     key("system.enableCrossNamespaceCommands", Sets("features.cross_namespace_commands")),
     key("frontend.enableCancelWorkerPollsOnShutdown", Sets("features.end_polls_on_shutdown")),
     key("frontend.WorkerHeartbeatsEnabled", Sets("features.worker_heartbeats")),
+    key("callback.allowedAddresses", Sets("callbacks.allowed_addresses")),
+    key("component.callbacks.allowedAddresses", Sets("callbacks.allowed_addresses")),
+    key("callback.request.timeout", Sets("callbacks.request_timeout")),
+    key("component.callbacks.request.timeout", Sets("callbacks.request_timeout")),
+    key("system.maxCallbacksPerWorkflow", Nothing(CONSTANT)),
+    key("frontend.callbackURLMaxLength", Nothing(CONSTANT)),
+    key("frontend.callbackHeaderMaxLength", Nothing(CONSTANT)),
     key("frontend.enableUpdateWorkflowExecution", Always(true)),
     key("frontend.enableUpdateWorkflowExecutionAsyncAccepted", Always(true)),
     key("frontend.enableExecuteMultiOperation", Always(true)),
@@ -106,9 +113,7 @@ pub const KEYS: &[Key] = &[
     key("limit.historyCount.warn", Nothing("only limits that refuse exist here")),
     key("history.enableCHASMSignalBacklinks", Later("links of signals")),
     key("history.enableSignalWithStartFromWorkflow", Later("signal-with-start from workflows")),
-    key("history.enableUpdateCallbacks", Later("callbacks")),
-    key("callback.allowedAddresses", Later("callbacks")),
-    key("component.callbacks.allowedAddresses", Later("callbacks")),
+    key("history.enableUpdateCallbacks", Later("callbacks of updates")),
     key("component.nexusoperations.recordCancelRequestCompletionEvents", Later("Nexus")),
     key("component.nexusoperations.useSystemCallbackURL", Later("Nexus")),
     key("component.nexusoperations.callback.endpoint.template", Later("Nexus")),
@@ -170,11 +175,13 @@ fn set(config: &mut Config, key: &str, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The value in the notation of the one it replaces: a flag, a number, or a duration, which Temporal takes as a string in
+/// The value in the notation of the one it replaces: a flag, a list, a number, or a duration, which Temporal takes as a string in
 /// Go's notation or as seconds.
 fn fitting(old: &Value, new: &Value) -> Result<Value, String> {
     match old {
         Value::Bool(_) if new.is_boolean() => Ok(new.clone()),
+        Value::Array(_) if new.is_array() => Ok(new.clone()),
+        Value::Array(_) => Err(format!("{new} is not a list")),
         Value::Bool(_) => Err(format!("{new} is neither true nor false")),
         Value::String(_) => match (new.as_str(), new.as_u64()) {
             (Some(text), _) => duration::parse(text).map(|_| new.clone()),
@@ -194,6 +201,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::AllowedAddress;
 
     fn applied(argument: &str) -> (Config, Option<String>) {
         let mut config = Config::default();
@@ -209,6 +217,9 @@ mod tests {
         assert!(!applied("system.enablecrossnamespacecommands=false").0.features.cross_namespace_commands);
         assert_eq!(applied("matching.longPollExpirationInterval=5").0.frontend.poll_timeout, Duration::from_secs(5));
         assert_eq!(applied("frontend.rps=5e3").0.frontend.requests_per_second, 5000);
+        let addresses = "component.callbacks.allowedAddresses=[{\"Pattern\":\"*\",\"AllowInsecure\":true}]";
+        let allowed = AllowedAddress { pattern: "*".into(), allow_insecure: true };
+        assert_eq!(applied(addresses).0.callbacks.allowed_addresses, [allowed]);
     }
 
     #[test]
@@ -238,7 +249,11 @@ mod tests {
             assert!(seen.insert(key.name.to_lowercase()), "{}", key.name);
             if let Sets(ours) = key.rule {
                 assert!(documented.contains(ours), "{ours}");
-                let value = if ours.starts_with("features.") { Value::Bool(true) } else { Value::from(7) };
+                let value = match ours {
+                    "callbacks.allowed_addresses" => Value::Array(Vec::new()),
+                    flag if flag.starts_with("features.") => Value::Bool(true),
+                    _ => Value::from(7),
+                };
                 assert_eq!(set(&mut Config::default(), ours, &value), Ok(()), "{ours}");
             }
         }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, Context};
 use serde::{Deserialize, Serialize};
 
+pub mod callbacks;
 pub mod document;
 pub mod duration;
 pub mod dynamic;
@@ -19,6 +20,7 @@ pub mod limits;
 pub mod sections;
 mod validate;
 
+pub use callbacks::{AllowedAddress, Callbacks};
 pub use limits::Limits;
 pub use sections::{Bootstrap, Features, Frontend, Log, LogFormat, NamespaceSeed, Raft, SearchAttributeKind, Storage};
 
@@ -44,6 +46,7 @@ pub struct Config {
     pub limits: Limits,
     pub frontend: Frontend,
     pub features: Features,
+    pub callbacks: Callbacks,
     pub bootstrap: Bootstrap,
     pub log: Log,
 }
@@ -87,6 +90,7 @@ impl Default for Config {
             limits: Limits::default(),
             frontend: Frontend::default(),
             features: Features::default(),
+            callbacks: Callbacks::default(),
             bootstrap: Bootstrap::default(),
             log: Log::default(),
         }

@@ -81,6 +81,8 @@ pub struct Frontend {
     pub namespace_burst_ratio: u32,
     pub namespace_visibility_requests_per_second: u32,
     pub namespace_long_polls: u32,
+    pub namespace_pollers: usize,
+    pub namespace_queues: usize,
     #[serde(with = "duration")]
     pub poll_timeout: Duration,
     #[serde(with = "duration")]
@@ -100,6 +102,8 @@ impl Default for Frontend {
             namespace_burst_ratio: 2,
             namespace_visibility_requests_per_second: 0,
             namespace_long_polls: 10_000,
+            namespace_pollers: 20_000,
+            namespace_queues: 25_000,
             poll_timeout: Duration::from_secs(60),
             history_poll_timeout: Duration::from_secs(20),
             message_bytes_max: 4 << 20,

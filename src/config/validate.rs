@@ -87,6 +87,12 @@ fn check_limits(config: &Config) -> anyhow::Result<()> {
     ensure!(frontend.list_page_max >= 1, "frontend.list_page_max: must be 1 or more");
     ensure!(frontend.history_page_max >= 1, "frontend.history_page_max: must be 1 or more");
     ensure!(frontend.poll_timeout >= Duration::from_secs(1), "frontend.poll_timeout: must be 1s or more");
+    ensure!(frontend.namespace_pollers >= 1, "frontend.namespace_pollers: must be 1 or more");
+    ensure!(frontend.namespace_queues >= 1, "frontend.namespace_queues: must be 1 or more");
+    let callbacks = &config.callbacks;
+    ensure!(callbacks.request_timeout >= Duration::from_millis(1), "callbacks.request_timeout: must be 1ms or more");
+    ensure!(callbacks.concurrent >= 1, "callbacks.concurrent: must be 1 or more");
+    ensure!(callbacks.concurrent_per_destination >= 1, "callbacks.concurrent_per_destination: must be 1 or more");
     ensure!(config.storage.cache_bytes >= 1 << 20, "storage.cache_bytes: must be 1048576 (1 MiB) or more");
     ensure!(
         config.storage.write_buffers_bytes >= 4 << 20,
@@ -127,6 +133,8 @@ mod tests {
             ("join = [\"a:1\"]\n[[peers]]\nid = 1\naddress = \"b:1\"", "join: not together with peers"),
             ("[raft]\nelection_max = \"100ms\"", "raft.election_max: must be more than"),
             ("[log]\nlevel = \"loud\"", "log.level: "),
+            ("[callbacks]\nconcurrent = 0", "callbacks.concurrent: must be 1 or more"),
+            ("[frontend]\nnamespace_pollers = 0", "frontend.namespace_pollers: must be 1 or more"),
             (
                 "[[bootstrap.namespaces]]\nname = \"a\"\nretention = \"1m\"",
                 "bootstrap.namespaces: the retention of `a`",

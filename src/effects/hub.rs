@@ -9,7 +9,7 @@ use statemachine::{state, tables, Effect, QueueKey, TaskType};
 
 use super::dispatch::ready_task;
 use super::recover::{lead, Led};
-use super::{Progress, QueryRegistry, Watchers};
+use super::{CallbackCaller, Progress, QueryRegistry, Watchers};
 use crate::cluster::tasks::Tasks;
 use crate::cluster::{ChangeFeed, Router, SYSTEM_SHARD};
 use crate::matching::{Matching, Started};
@@ -21,6 +21,7 @@ use crate::telemetry::tasks as telemetry;
 pub struct Hands {
     pub router: Arc<Router>,
     pub matching: Matching,
+    pub caller: Arc<CallbackCaller>,
 }
 
 /// Takes the effects of all shards of this node.
@@ -134,6 +135,11 @@ impl Hub {
                 self.feed.namespaces_changed();
                 self.watchers.wake_all();
                 self.configure_all();
+            }
+            Effect::CallbackReady => {
+                if let Some(led) = led {
+                    led.callbacks();
+                }
             }
             Effect::OutboxReady { .. } => {
                 if let Some(led) = led {

@@ -5,6 +5,7 @@
 //!                         └─ the leader: ─ Alarm    ─► deadlines ─► propose Tick when something is due
 //!                                        ─ TaskReady ─► dispatch ─► matching.offer
 //!                                        ─ OutboxReady ─► outbox ─► propose Deliver to the target's shard, then AckOutbox
+//!                                        ─ CallbackReady ─► callbacks ─► request, then propose SettleCallback
 //!                        ─ NamespaceChanged ─► sweep ─► propose changes of all its runs, page by page (system shard)
 //!                                        ─ Queries that wait for a run's next workflow task
 //! ```
@@ -14,9 +15,11 @@
 //! It never writes state except by proposing an op.
 
 mod backlog;
+mod callbacks;
 mod deadlines;
 mod dispatch;
 mod hub;
+pub mod json;
 mod outbox;
 mod queries;
 mod recover;
@@ -27,6 +30,7 @@ mod topology;
 mod watch;
 
 pub use backlog::tell_backlogs;
+pub use callbacks::CallbackCaller;
 pub use hub::{Hands, Hub};
 pub use queries::QueryRegistry;
 pub use reservations::ParkedPollers;

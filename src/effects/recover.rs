@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, Notify};
 use tokio_util::sync::DropGuard;
 
+use super::callbacks::call_back;
 use super::deadlines::{keep_deadlines, Alarm};
 use super::dispatch::dispatch;
 use super::outbox::deliver;
@@ -23,6 +24,7 @@ pub(super) struct Led {
     alarm: Arc<Alarm>,
     ready: mpsc::Sender<Task>,
     outbox: Arc<Notify>,
+    callbacks: Arc<Notify>,
     namespaces: Arc<Notify>,
     _running: Vec<DropGuard>,
 }
@@ -37,6 +39,11 @@ impl Led {
         self.outbox.notify_one();
     }
 
+    /// A completion callback is to be delivered.
+    pub(super) fn callbacks(&self) {
+        self.callbacks.notify_one();
+    }
+
     /// A namespace changed; it may order something for its runs.
     pub(super) fn namespaces(&self) {
         self.namespaces.notify_one();
@@ -49,7 +56,7 @@ impl Led {
 }
 
 /// Starts to lead: the deadline clock from the first row of its table, the dispatch of every task that is ready,
-/// the delivery of every message in the outbox; on the system shard what namespaces have ordered for their runs.
+/// the delivery of every message in the outbox and of every callback; on the system shard what namespaces have ordered for their runs.
 pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
     tracing::debug!(shard, term, "soft state is rebuilt");
     metrics::counter!("everstep_effects_recoveries").increment(1);
@@ -59,14 +66,17 @@ pub(super) fn lead(shard: u32, term: u64, tasks: &Tasks, hands: &Hands) -> Led {
     let dispatch = dispatch(shard, hands.clone(), arriving);
     let outbox = Arc::new(Notify::new());
     let post = deliver(shard, hands.router.clone(), outbox.clone());
+    let callbacks = Arc::new(Notify::new());
+    let desk = call_back(shard, hands.router.clone(), hands.caller.clone(), callbacks.clone());
     let mut running = vec![
         tasks.spawn_guarded("deadlines", deadlines),
         tasks.spawn_guarded("dispatch", dispatch),
         tasks.spawn_guarded("outbox", post),
+        tasks.spawn_guarded("callbacks", desk),
     ];
     let namespaces = Arc::new(Notify::new());
     if shard == SYSTEM_SHARD {
         running.push(tasks.spawn_guarded("sweeps of namespaces", sweep(hands.router.clone(), namespaces.clone())));
     }
-    Led { alarm, ready, outbox, namespaces, _running: running }
+    Led { alarm, ready, outbox, callbacks, namespaces, _running: running }
 }

@@ -182,6 +182,13 @@ pub struct Limits {
     pub queries: usize,
 }
 
+impl Limits {
+    /// The defaults, but for the share of one namespace.
+    pub fn with_shares(queues_per_namespace: usize, pollers_per_namespace: usize) -> Self {
+        Self { queues_per_namespace, pollers_per_namespace, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

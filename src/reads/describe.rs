@@ -3,7 +3,6 @@
 use proto::temporal::api::activity::v1::ActivityOptions;
 use proto::temporal::api::common::v1::{ActivityType, RetryPolicy, WorkflowExecution, WorkflowType};
 use proto::temporal::api::enums::v1::{CallbackState, PendingActivityState, PendingWorkflowTaskState, TaskQueueKind};
-use proto::temporal::api::history::v1::history_event::Attributes;
 use proto::temporal::api::taskqueue::v1::TaskQueue;
 use proto::temporal::api::workflow::v1::callback_info::{trigger::Variant, Trigger, WorkflowClosed};
 use proto::temporal::api::workflow::v1::pending_activity_info::pause_info::{Manual, PausedBy};
@@ -20,9 +19,6 @@ use statemachine::{state, Kv, Reject};
 
 /// How Go shows a time that was never set; what Describe gives for a run without a timeout (§F).
 const YEAR_ONE: prost_types::Timestamp = prost_types::Timestamp { seconds: -62_135_596_800, nanos: 0 };
-
-/// Why a callback was not called.
-const NOT_DELIVERED: &str = "this server does not deliver completion callbacks yet";
 
 /// The run a request names; without a run id, the workflow's latest.
 pub fn resolve(kv: &dyn Kv, namespace_id: &str, workflow_id: &str, run_id: &str) -> Decided<(RunKey, state::Run)> {
@@ -67,26 +63,23 @@ pub fn describe(
     })
 }
 
-/// The completion callbacks of a run. They are kept and not called yet, which a closed run's say.
+/// The completion callbacks of a run, in the order in which they were attached.
 fn callbacks(kv: &dyn Kv, key: RunKey, run: &state::Run) -> Decided<Vec<CallbackInfo>> {
-    if run.completion_callbacks.is_empty() {
+    if run.callbacks == 0 {
         return Ok(Vec::new());
     }
-    let first = tables::event(kv, key, 1)?;
-    let with_start = match &first.attributes {
-        Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => started.completion_callbacks.len(),
-        _ => 0,
-    };
-    let closed = run.close_time != 0;
-    let state = if closed { CallbackState::Blocked } else { CallbackState::Standby };
-    let blocked_reason = if closed { NOT_DELIVERED } else { "" };
-    let shown = run.completion_callbacks.iter().enumerate().map(|(at, callback)| CallbackInfo {
-        callback: Some(callback.clone()),
+    let shown = tables::callbacks(kv, key)?.into_iter().map(|row| CallbackInfo {
         trigger: Some(Trigger { variant: Some(Variant::WorkflowClosed(WorkflowClosed {})) }),
-        // Of those that were attached later only the event tells the time.
-        registration_time: if at < with_start { first.event_time } else { None },
-        state: state as i32,
-        blocked_reason: blocked_reason.into(),
+        registration_time: Some(timestamp(row.registration_time)),
+        state: row.state,
+        attempt: row.attempt,
+        last_attempt_complete_time: timestamp_if_set(row.last_attempt_time),
+        next_attempt_schedule_time: match row.state() {
+            CallbackState::BackingOff => Some(timestamp(row.ready_time)),
+            _ => None,
+        },
+        last_attempt_failure: row.last_failure,
+        callback: row.callback,
         ..Default::default()
     });
     Ok(shown.collect())

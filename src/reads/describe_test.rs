@@ -2,9 +2,8 @@
 
 use proto::temporal::api::common::v1::{Callback, Payloads};
 use proto::temporal::api::failure::v1::Failure;
-use proto::temporal::api::history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes};
 use statemachine::reject::Stop;
-use statemachine::tables::{append_batch, id_text, put_activity, put_current, put_run};
+use statemachine::tables::{id_text, put_activity, put_callback, put_current, put_run};
 use statemachine::{MemoryKv, Txn};
 
 use super::*;
@@ -211,31 +210,36 @@ fn backoffs_grow_without_bound_but_fit() {
 }
 
 #[test]
-fn callbacks_stand_by_and_are_not_called() {
-    let attributes = WorkflowExecutionStartedEventAttributes {
-        completion_callbacks: vec![Callback::default()],
+fn callbacks_show_how_far_they_are() {
+    let run = state::Run { callbacks: 2, ..run("w", 1) };
+    let mut kv = store(&run, &[]);
+    let key = RunKey::new(&run.namespace_id, &run.workflow_id, &run.run_id).expect("a UUID");
+    let waiting = state::Callback {
+        number: 1,
+        callback: Some(Callback::default()),
+        registration_time: 100 * SECOND,
+        state: CallbackState::BackingOff as i32,
+        attempt: 2,
+        last_attempt_time: 200 * SECOND,
+        last_failure: Some(Failure { message: "no".into(), ..Default::default() }),
+        ready_time: 202 * SECOND,
         ..Default::default()
     };
-    let started = HistoryEvent {
-        event_id: 1,
-        event_time: Some(timestamp(100 * SECOND)),
-        attributes: Some(Attributes::WorkflowExecutionStartedEventAttributes(attributes)),
-        ..Default::default()
+    let done = state::Callback {
+        number: 2,
+        state: CallbackState::Succeeded as i32,
+        last_failure: None,
+        ready_time: 0,
+        ..waiting.clone()
     };
-    let open = state::Run { completion_callbacks: vec![Callback::default(); 2], ..run("w", 1) };
-    let shown = |run: &state::Run| {
-        let mut kv = store(run, &[]);
-        let key = RunKey::new(&run.namespace_id, &run.workflow_id, &run.run_id).expect("a UUID");
-        let mut txn = Txn::new(&kv);
-        append_batch(&mut txn, key, vec![started.clone()]);
-        let writes = txn.into_writes();
-        kv.write(writes);
-        describe(&kv, &namespace_id(), "w", "", 0).expect("a description").callbacks
-    };
-    let standing_by = shown(&open);
-    let times: Vec<_> = standing_by.iter().map(|info| info.registration_time).collect();
-    assert_eq!(times, [Some(timestamp(100 * SECOND)), None]);
-    assert!(standing_by.iter().all(|info| info.state() == CallbackState::Standby));
-    let closed = shown(&state::Run { close_time: 200 * SECOND, ..open });
-    assert!(closed.iter().all(|info| info.state() == CallbackState::Blocked && !info.blocked_reason.is_empty()));
+    let mut txn = Txn::new(&kv);
+    put_callback(&mut txn, key, &waiting);
+    put_callback(&mut txn, key, &done);
+    let writes = txn.into_writes();
+    kv.write(writes);
+    let shown = describe(&kv, &namespace_id(), "w", "", 0).expect("a description").callbacks;
+    assert_eq!(shown[0].next_attempt_schedule_time, Some(timestamp(202 * SECOND)));
+    assert_eq!(shown[0].last_attempt_failure.as_ref().map(|failure| failure.message.as_str()), Some("no"));
+    assert_eq!((shown[0].state(), shown[0].attempt), (CallbackState::BackingOff, 2));
+    assert_eq!((shown[1].state(), shown[1].next_attempt_schedule_time), (CallbackState::Succeeded, None));
 }

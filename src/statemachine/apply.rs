@@ -3,7 +3,7 @@
 use crate::op::{answer, op::Kind, Answer, Proposal};
 use crate::reject::{code, Decided, Stop};
 use crate::system::calls::once;
-use crate::{activity, deadline, outbox, system, tables, update, workflow};
+use crate::{activity, callback, deadline, outbox, system, tables, update, workflow};
 use crate::{Context, Effect, Fault, Reject, Txn};
 
 /// What one proposal led to.
@@ -86,6 +86,7 @@ fn decide(ctx: &mut Context<'_, '_>, kind: &Kind) -> Decided<answer::Kind> {
         Kind::Tick(op) => deadline::tick(ctx, op),
         Kind::ChangeRetention(op) => workflow::retention::change(ctx, op),
         Kind::DropNamespace(op) => workflow::delete::drop_namespace(ctx, op),
+        Kind::SettleCallback(op) => callback::settle(ctx, op),
         Kind::Deliver(op) => outbox::deliver(ctx, op),
         Kind::AckOutbox(op) => Ok(outbox::ack(ctx, op)),
         Kind::JoinNode(op) => system::members::join(ctx, op),

@@ -53,4 +53,6 @@ pub enum Effect {
     ClusterChanged,
     /// A message to another shard waits in the outbox.
     OutboxReady { id: u64 },
+    /// A completion callback is to be delivered.
+    CallbackReady,
 }

@@ -15,6 +15,7 @@
 
 pub mod activity;
 pub mod apply;
+pub mod callback;
 pub mod child;
 pub mod context;
 pub mod deadline;

@@ -94,6 +94,7 @@ pub const ALL: &[Metric] = &[
     counter("everstep_router_retries", "Proposals and reads sent again because a leader changed."),
     counter("everstep_starts_refused", "Workflows refused because the node had more to do than it could."),
     counter("everstep_router_forwards", "Proposals sent to another node."),
+    counter("everstep_callback_requests", "Requests of completion callbacks, tag outcome: delivered, retried, failed."),
     counter("everstep_effects_recoveries", "Shards whose soft state was rebuilt after a change of leader."),
     // The process.
     counter("restarts", "Starts of this process: 1."),

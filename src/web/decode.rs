@@ -1,21 +1,14 @@
 //! Messages of Temporal's API as JSON values for people: payloads decoded where they are JSON, described where not.
 
-use std::sync::LazyLock;
-
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Map, Value};
 
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(proto::PUBLIC_DESCRIPTORS).expect("made by our own build"));
+use crate::effects::json;
 
 /// A message that the pool does not know is `null`.
 pub(super) fn to_json<M: prost::Message + prost::Name>(message: &M) -> Value {
-    let Some(descriptor) = POOL.get_message_by_name(&M::full_name()) else { return Value::Null };
-    let decoded = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice());
-    let json = decoded.ok().and_then(|message| serde_json::to_value(message).ok()).unwrap_or(Value::Null);
-    readable(json)
+    readable(json::to_json(message))
 }
 
 /// Replaces each Payload and Payloads by what it holds.

@@ -79,3 +79,34 @@ async fn long_polls_and_lists_of_a_namespace_have_limits_of_their_own() {
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
     node.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pollers_and_queues_of_a_namespace_have_limits_that_can_be_set() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (node, channel) = node(directory.path(), |config| {
+        config.frontend.namespace_pollers = 2;
+        config.frontend.namespace_queues = 2;
+    })
+    .await;
+    let client = Client::new(channel);
+    let poll = |namespace: &str, name: &str| {
+        let mut client = client.clone();
+        let namespace = namespace.to_owned();
+        let request = PollWorkflowTaskQueueRequest { namespace, task_queue: queue(name), ..Default::default() };
+        tokio::spawn(async move { client.poll_workflow_task_queue(request).await.map(|_| ()) })
+    };
+    let soon = Duration::from_millis(300);
+    let waiting = [poll("other", "a"), poll("other", "a")];
+    let refused = loop {
+        // Those two may still be on their way.
+        match tokio::time::timeout(soon, poll("other", "a")).await {
+            Ok(ended) => break ended.expect("no panic").expect_err("one too many"),
+            Err(_) => continue,
+        }
+    };
+    assert_eq!(cause(&refused).0, Cause::ConcurrentLimit as i32);
+    let elsewhere = poll("default", "a");
+    assert!(tokio::time::timeout(soon, elsewhere).await.is_err(), "another namespace has room: it waits");
+    waiting.iter().for_each(|poll| poll.abort());
+    node.shutdown().await;
+}

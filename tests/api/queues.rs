@@ -7,8 +7,9 @@ use proto::temporal::api::taskqueue::v1::RateLimit;
 use proto::temporal::api::worker::v1::WorkerHeartbeat;
 use proto::temporal::api::workflowservice::v1::update_task_queue_config_request::RateLimitUpdate;
 use proto::temporal::api::workflowservice::v1::{
-    DescribeTaskQueueRequest, DescribeTaskQueueResponse, DescribeWorkerRequest, ListTaskQueuePartitionsRequest,
-    ListWorkersRequest, PollWorkflowTaskQueueRequest, RecordWorkerHeartbeatRequest, UpdateTaskQueueConfigRequest,
+    CountWorkersRequest, DescribeTaskQueueRequest, DescribeTaskQueueResponse, DescribeWorkerRequest,
+    ListTaskQueuePartitionsRequest, ListWorkersRequest, PollWorkflowTaskQueueRequest, RecordWorkerHeartbeatRequest,
+    UpdateTaskQueueConfigRequest,
 };
 
 use crate::support::{node, queue, until, with_priority, Client};
@@ -153,6 +154,10 @@ async fn workers_are_listed_page_by_page_and_a_queue_is_its_only_partition() {
     }
     let even: Vec<_> = (0..20).step_by(2).map(|number| format!("key-{number:02}")).collect();
     assert_eq!(keys, even);
+    for (query, expected) in [("", 20), ("TaskQueue = 'odd'", 10)] {
+        let request = CountWorkersRequest { namespace: "default".into(), query: query.into(), ..Default::default() };
+        assert_eq!(client.count_workers(request).await.expect("counted").into_inner().count, expected);
+    }
     let request = DescribeWorkerRequest { namespace: "default".into(), worker_instance_key: "key-07".into() };
     let worker = client.describe_worker(request).await.expect("known").into_inner().worker_info.expect("told");
     assert_eq!(worker.worker_heartbeat.expect("told").task_queue, "odd");

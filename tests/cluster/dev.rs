@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tonic::transport::Endpoint;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const CALLBACKS_ANYWHERE: &str = "callback.allowedAddresses=[{\"Pattern\":\"*\",\"AllowInsecure\":true}]";
 
 #[derive(Deserialize)]
 struct State {
@@ -44,6 +45,7 @@ impl Cluster {
         let port = free_port();
         let supervisor = Command::new(env!("CARGO_BIN_EXE_everstep"))
             .args(["dev", "--nodes", "3", "--headless", "--port", &port.to_string()])
+            .args(["--dynamic-config-value", CALLBACKS_ANYWHERE])
             .args(["--http-port", &free_port().to_string(), "--db"])
             .arg(directory.path().join("db"))
             .stdin(Stdio::null())

@@ -8,6 +8,7 @@
 //! What must hold: nothing acknowledged is missing, nothing is doubled, histories are contiguous and the same from every
 //! node, every workflow completes. `EVERSTEP_CHAOS_SECONDS` sets how long to go on (default 30; before a release 300).
 
+mod callbacks;
 mod dev;
 mod faults;
 mod in_process;

@@ -8,12 +8,13 @@ use proto::temporal::api::common::v1::Link;
 use super::{refuse, Checked};
 use crate::config::Limits;
 
-pub fn links(links: &[Link], limits: &Limits) -> Checked {
+pub fn links<'l>(links: impl IntoIterator<Item = &'l Link>, limits: &Limits) -> Checked {
+    let links: Vec<_> = links.into_iter().collect();
     if links.len() > limits.links_per_request {
         let max = limits.links_per_request;
         return Err(refuse(format!("cannot attach more than {max} links per request, got {}", links.len())));
     }
-    links.iter().try_for_each(|link| one(link, limits.link_bytes))
+    links.into_iter().try_for_each(|link| one(link, limits.link_bytes))
 }
 
 fn one(link: &Link, bytes_max: usize) -> Checked {

@@ -11,6 +11,7 @@ mod policy;
 mod retry;
 mod start;
 mod timeout;
+mod url;
 
 use proto::temporal::api::common::v1::{Priority, WorkflowExecution};
 use proto::temporal::api::enums::v1::TaskQueueKind;

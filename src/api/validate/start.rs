@@ -1,18 +1,21 @@
 //! The two requests that start workflows.
 
 use prost_types::Duration;
+use proto::temporal::api::taskqueue::v1::TaskQueue;
+use proto::temporal::api::workflow::v1::VersioningOverride;
 use proto::temporal::api::workflowservice::v1::{
     SignalWithStartWorkflowExecutionRequest, StartWorkflowExecutionRequest,
 };
+use statemachine::workflow::options;
 
 use super::{
     blob, callbacks, cron_schedule, length, links, memo, priority, refuse, request_id, retry_policy, set_and_short,
     signal_with_start_policies, start_policies, start_task_queue, timeout, Checked,
 };
-use crate::config::Limits;
+use crate::config::{Callbacks, Limits};
 
 /// Search attributes are checked apart, by `search_attributes`, which knows the namespace.
-pub fn start(request: &mut StartWorkflowExecutionRequest, limits: &Limits) -> Checked {
+pub fn start(request: &mut StartWorkflowExecutionRequest, limits: &Limits, allowed: &Callbacks) -> Checked {
     set_and_short("WorkflowId", &request.workflow_id)?;
     retry_policy(&mut request.retry_policy)?;
     start_delay(&request.cron_schedule, &mut request.workflow_start_delay)?;
@@ -33,13 +36,16 @@ pub fn start(request: &mut StartWorkflowExecutionRequest, limits: &Limits) -> Ch
         return Err(refuse("attaching request ID is required for attaching completion callbacks"));
     }
     priority(request.priority.as_ref())?;
-    callbacks(&request.completion_callbacks)?;
-    links(&request.links, limits)?;
+    callbacks(&mut request.completion_callbacks, &allowed.allowed_addresses)?;
+    let of_callbacks: Vec<_> = request.completion_callbacks.iter().flat_map(|callback| &callback.links).collect();
+    request.links.retain(|link| !of_callbacks.contains(&link));
+    links(request.links.iter().chain(of_callbacks), limits)?;
     blob(request.input.as_ref(), limits)?;
     blob(request.header.as_ref(), limits)?;
     blob(request.last_completion_result.as_ref(), limits)?;
     blob(request.continued_failure.as_ref(), limits)?;
-    memo(request.memo.as_ref(), limits)
+    memo(request.memo.as_ref(), limits)?;
+    pinned(request.versioning_override.as_ref(), request.task_queue.as_ref())
 }
 
 pub fn signal_with_start(request: &mut SignalWithStartWorkflowExecutionRequest, limits: &Limits) -> Checked {
@@ -62,7 +68,12 @@ pub fn signal_with_start(request: &mut SignalWithStartWorkflowExecutionRequest, 
     blob(request.input.as_ref(), limits)?;
     blob(request.signal_input.as_ref(), limits)?;
     blob(request.header.as_ref(), limits)?;
-    memo(request.memo.as_ref(), limits)
+    memo(request.memo.as_ref(), limits)?;
+    pinned(request.versioning_override.as_ref(), request.task_queue.as_ref())
+}
+
+fn pinned(wanted: Option<&VersioningOverride>, queue: Option<&TaskQueue>) -> Checked {
+    options::check_version(wanted, queue.map(|queue| queue.name.as_str()).unwrap_or_default())
 }
 
 fn start_delay(cron: &str, delay: &mut Option<Duration>) -> Checked {
@@ -75,7 +86,8 @@ fn start_delay(cron: &str, delay: &mut Option<Duration>) -> Checked {
 #[cfg(test)]
 mod tests {
     use proto::temporal::api::common::v1::{Payload, Payloads, WorkflowType};
-    use proto::temporal::api::taskqueue::v1::TaskQueue;
+    use proto::temporal::api::deployment::v1::WorkerDeploymentVersion;
+    use proto::temporal::api::workflow::v1::versioning_override::{Override, PinnedOverride};
     use proto::temporal::api::workflow::v1::OnConflictOptions;
 
     use super::*;
@@ -92,7 +104,8 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut StartWorkflowExecutionRequest)) -> String {
         let mut request = valid();
         change(&mut request);
-        start(&mut request, &Limits::default()).map_or_else(|reject| reject.message().to_owned(), |()| "ok".into())
+        let checked = start(&mut request, &Limits::default(), &Callbacks::default());
+        checked.map_or_else(|reject| reject.message().to_owned(), |()| "ok".into())
     }
 
     #[test]
@@ -123,6 +136,17 @@ mod tests {
         let attached = OnConflictOptions { attach_completion_callbacks: true, ..Default::default() };
         let text = "attaching request ID is required for attaching completion callbacks";
         assert_eq!(refusal(|r| r.on_conflict_options = Some(attached)), text);
+    }
+
+    #[test]
+    fn a_version_that_no_queue_has() {
+        let version = WorkerDeploymentVersion { deployment_name: "d".into(), build_id: "1".into() };
+        let pin = PinnedOverride { version: Some(version), ..Default::default() };
+        let wanted = VersioningOverride { r#override: Some(Override::Pinned(pin)), ..Default::default() };
+        let text = "Pinned version 'd:1' is not present in task queue 'q' of type 'Workflow'";
+        assert_eq!(refusal(|r| r.versioning_override = Some(wanted)), text);
+        let upgrade = VersioningOverride { r#override: Some(Override::AutoUpgrade(true)), ..Default::default() };
+        assert_eq!(refusal(|r| r.versioning_override = Some(upgrade)), "ok");
     }
 
     #[test]

@@ -164,5 +164,6 @@ serve! {
     shutdown_worker(ShutdownWorkerRequest) -> ShutdownWorkerResponse = worker::shutdown;
     record_worker_heartbeat(RecordWorkerHeartbeatRequest) -> RecordWorkerHeartbeatResponse = worker::record_heartbeat;
     list_workers(ListWorkersRequest) -> ListWorkersResponse = worker::list;
+    count_workers(CountWorkersRequest) -> CountWorkersResponse = worker::count;
     describe_worker(DescribeWorkerRequest) -> DescribeWorkerResponse = worker::describe;
 }

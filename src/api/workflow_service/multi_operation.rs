@@ -85,7 +85,7 @@ fn prepare_start(
     start: &mut StartWorkflowExecutionRequest,
 ) -> Result<(), Reject> {
     check_namespace(&start.namespace, name)?;
-    validate::start(start, &frontend.config.limits)?;
+    validate::start(start, &frontend.config.limits, &frontend.config.callbacks)?;
     search_attributes::prepare(&mut start.search_attributes, &facts(namespace))?;
     if !start.cron_schedule.is_empty() {
         return Err(Reject::invalid_argument("CronSchedule is not allowed."));

@@ -22,7 +22,7 @@ pub async fn start(
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
     let _admitted = frontend.admission.admit(&namespace.id, Instant::now())?;
     require_registered(&namespace)?;
-    validate::start(&mut call.message, &frontend.config.limits)?;
+    validate::start(&mut call.message, &frontend.config.limits, &frontend.config.callbacks)?;
     let facts = facts(&namespace);
     search_attributes::prepare(&mut call.message.search_attributes, &facts)?;
     call.message.request_eager_execution &= frontend.config.features.eager_workflow_start;

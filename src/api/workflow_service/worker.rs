@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use proto::temporal::api::worker::v1::{WorkerHeartbeat, WorkerInfo, WorkerListInfo};
 use proto::temporal::api::workflowservice::v1::{
-    DescribeWorkerRequest, DescribeWorkerResponse, ListWorkersRequest, ListWorkersResponse,
-    RecordWorkerHeartbeatRequest, RecordWorkerHeartbeatResponse, ShutdownWorkerRequest, ShutdownWorkerResponse,
+    CountWorkersRequest, CountWorkersResponse, DescribeWorkerRequest, DescribeWorkerResponse, ListWorkersRequest,
+    ListWorkersResponse, RecordWorkerHeartbeatRequest, RecordWorkerHeartbeatResponse, ShutdownWorkerRequest,
+    ShutdownWorkerResponse,
 };
 use statemachine::Reject;
 
@@ -54,6 +55,19 @@ pub async fn describe(
     let found = frontend.matching.worker(&namespace.id, key).await;
     let found = found.ok_or_else(|| Reject::not_found(format!("Worker {key} not found")))?;
     Ok(DescribeWorkerResponse { worker_info: Some(WorkerInfo { worker_heartbeat: Some(found) }) })
+}
+
+/// The server runs no workers of its own, so there are none to leave out.
+pub async fn count(frontend: &Frontend, call: Call<CountWorkersRequest>) -> Result<CountWorkersResponse, ApiError> {
+    let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let query = WorkerQuery::parse(&call.message.query)?;
+    let (mut count, mut after) = (0, Some(String::new()));
+    while let Some(from) = after.take() {
+        let page = frontend.matching.workers(&namespace.id, &from).await;
+        count += page.workers.iter().filter(|worker| query.matches(worker)).count() as i64;
+        after = page.after;
+    }
+    Ok(CountWorkersResponse { count })
 }
 
 pub async fn list(frontend: &Frontend, call: Call<ListWorkersRequest>) -> Result<ListWorkersResponse, ApiError> {

@@ -4,7 +4,7 @@
 use crate::op::{answer, Tick, TickAnswer};
 use crate::reject::Decided;
 use crate::tables::{DeadlineKey, DeadlineKind};
-use crate::{activity, timer, workflow, Context};
+use crate::{activity, callback, timer, workflow, Context};
 
 /// A Tick fires at most so many rows, whatever it asks for.
 const ROWS_MAX: u32 = 1024;
@@ -31,5 +31,6 @@ fn fire(ctx: &mut Context<'_, '_>, key: &DeadlineKey, name: &str) -> Decided<()>
         DeadlineKind::Timer => timer::fire(ctx, key, name),
         DeadlineKind::RunTimeout => workflow::timeouts::run(ctx, key),
         DeadlineKind::Retention => workflow::retention::expire(ctx, key),
+        DeadlineKind::CallbackRetry => callback::retry(ctx, key),
     }
 }

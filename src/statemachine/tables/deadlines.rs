@@ -26,14 +26,25 @@ pub enum DeadlineKind {
     RunTimeout = 7,
     /// A closed run has been kept long enough. Entity 0.
     Retention = 8,
+    /// A completion callback is to be tried again. Entity: its number.
+    CallbackRetry = 9,
 }
 
 impl DeadlineKind {
     fn from_number(number: u8) -> Option<Self> {
         use DeadlineKind::*;
-        [FirstTask, TaskStartToClose, TaskScheduleToStart, ActivityTimeout, ActivityRetry, Timer, RunTimeout, Retention]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
+        let kinds = [
+            FirstTask,
+            TaskStartToClose,
+            TaskScheduleToStart,
+            ActivityTimeout,
+            ActivityRetry,
+            Timer,
+            RunTimeout,
+            Retention,
+            CallbackRetry,
+        ];
+        kinds.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! All integers are big-endian, so byte order is numeric order. See docs/adr/0001-key-layout.md.
 
+mod callbacks;
 mod deadlines;
 mod history;
 mod keys;
@@ -18,6 +19,7 @@ mod rows;
 mod systems;
 mod visible;
 
+pub use callbacks::{callback, callbacks, put_callback, CallbackKey, ReadyPage};
 pub use deadlines::{DeadlineKey, DeadlineKind};
 pub use history::{append_batch, batch_at_or_before, event, read_batches, HistoryBatch};
 pub use keys::{id_bytes, id_text, prefix_end, KeyReader, KeyWriter, RunKey};
@@ -57,6 +59,8 @@ pub enum Table {
     SystemCall = 33,
     Member = 34,
     Placement = 35,
+    Callback = 42,
+    CallbackReady = 43,
     Deadline = 48,
     Ready = 49,
     Visible = 50,

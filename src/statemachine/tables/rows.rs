@@ -244,7 +244,7 @@ pub fn delete_update(txn: &mut Txn<'_>, key: RunKey, update_id: &str) {
     txn.delete(key.in_table(Table::Update).raw(update_id.as_bytes()).done());
 }
 
-/// Removes every row of a run but its deadlines, ready tasks and visibility row, whose keys the caller knows.
+/// Removes every row of a run but its deadlines, ready tasks and callbacks and visibility row, whose keys the caller knows.
 pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
     for table in [
         Table::Run,
@@ -257,6 +257,7 @@ pub fn delete_run(txn: &mut Txn<'_>, key: RunKey) -> Result<(), Fault> {
         Table::Buffered,
         Table::External,
         Table::Update,
+        Table::Callback,
     ] {
         delete_all(txn, &key.in_table(table).done())?;
     }

@@ -5,7 +5,7 @@ use proto::temporal::api::history::v1::HistoryEvent;
 
 use crate::state::update::Stage;
 use crate::state::workflow_task::Type;
-use crate::state::{Activity, Child, Run as Row, Timer, Update};
+use crate::state::{Activity, Callback, Child, Run as Row, Timer, Update};
 use crate::tables::{self, Table};
 use crate::workflow::{evolve, Run};
 use crate::{MemoryKv, Txn};
@@ -21,6 +21,7 @@ pub struct Folded {
     children: Vec<Child>,
     externals: Vec<i64>,
     updates: Vec<Update>,
+    callbacks: Vec<Callback>,
 }
 
 /// What is wrong with a run of the store that is not the fold of its history.
@@ -103,6 +104,17 @@ fn project(kv: &MemoryKv, key: tables::RunKey, row: Row) -> Folded {
             .into_iter()
             .filter(|update| matches!(update.stage(), Stage::Accepted | Stage::Completed))
             .map(|update| Update { number: 0, ..update })
+            .collect(),
+        callbacks: tables::callbacks(kv, key)
+            .expect("no fault")
+            .into_iter()
+            .map(|row| Callback {
+                number: row.number,
+                callback: row.callback,
+                request_id: row.request_id,
+                registration_time: row.registration_time,
+                ..Default::default()
+            })
             .collect(),
     }
 }

@@ -6,6 +6,7 @@
 //! It runs in every [`harness::Mode`], with equal results: each op in the log twice, effects lost at random, and the
 //! state closed and reopened after every line. src/raft/scripts_test.rs does the last on a real store.
 
+mod callbacks;
 mod changes;
 pub mod fold;
 pub mod harness;

@@ -192,6 +192,7 @@ pub fn effects(effects: &[Effect], now: i64) -> String {
                 Some(format!("{kind} task ready on {} attempt={}{sticky}", queue.name, task.attempt))
             }
             Effect::DeadlineSet { due } => Some(format!("deadline +{}s", (due - now) as f64 / 1e9)),
+            Effect::CallbackReady => Some("callback ready".to_owned()),
             _ => None,
         })
         .collect();

@@ -10,6 +10,7 @@
 //! complete accept=u respond=u reject=u     complete mute-accept=u (without a command)
 //! terminate wf=w call=x   again x   again  any operation can be named, and comes again later; or the last one does
 //! reset 4 request=r run=1 exclude=signals then=signal:s  pause   unpause   options mask=priority priority=5
+//! start callbacks=http://a,http://b conflict=2 attach-request attach-callbacks   callbacks w   settle 1 ok   settle 2 retry
 //! ```
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use proto::temporal::api::workflow::v1::OnConflictOptions;
 use proto::temporal::api::workflowservice::v1::*;
 
 use super::harness::Mode;
-use super::{changes, fold, namespaces, print, updates, Harness};
+use super::{callbacks, changes, fold, namespaces, print, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
 use crate::{op, Outcome, TaskType};
@@ -120,6 +121,8 @@ impl Script {
             "pause" => changes::pause(self, &words),
             "unpause" => changes::unpause(self, &words),
             "options" => changes::options(self, &words),
+            "callbacks" => callbacks::show(self, &words),
+            "settle" => callbacks::settle(self, &words),
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
             "deliver" => self.deliver(&words),
@@ -207,9 +210,14 @@ impl Script {
             workflow_id_reuse_policy: words.get("reuse", "1").parse().expect("a number"),
             workflow_id_conflict_policy: words.get("conflict", "1").parse().expect("a number"),
             request_eager_execution: words.has("eager"),
-            on_conflict_options: words
-                .has("attach-links")
-                .then(|| OnConflictOptions { attach_links: true, ..Default::default() }),
+            completion_callbacks: callbacks::sent(words),
+            on_conflict_options: words.pairs.iter().any(|(key, _)| key.starts_with("attach-")).then(|| {
+                OnConflictOptions {
+                    attach_links: words.has("attach-links"),
+                    attach_request_id: words.has("attach-request"),
+                    attach_completion_callbacks: words.has("attach-callbacks"),
+                }
+            }),
             ..Default::default()
         }
     }

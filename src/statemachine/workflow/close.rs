@@ -8,7 +8,7 @@ use super::run::Extras;
 use super::start::{self, NewRun};
 use super::{buffer, retention, task, Run};
 use crate::reject::Decided;
-use crate::{activity, child, timer, update, Context, Effect};
+use crate::{activity, callback, child, timer, update, Context, Effect};
 
 /// Who acts when the server itself closes a run.
 pub const SERVER_IDENTITY: &str = "history-service";
@@ -29,17 +29,19 @@ pub fn finish(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
     child::end::apply_policies(ctx, &run)?;
     settle(ctx, &mut run)?;
     child::end::tell_parent(ctx, &run)?;
+    callback::schedule_all(ctx, &run)?;
     run.finish(ctx)
 }
 
-/// Like [`finish`], when a reset puts another run in its place: its parent and its children are that run's now.
+/// Like [`finish`], when a reset puts another run in its place: its parent, its children and its callbacks are that
+/// run's now.
 pub fn finish_replaced(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
     settle(ctx, &mut run)?;
     run.current_changed = false;
     run.finish(ctx)
 }
 
-/// Like [`finish`], with the run that follows it in the same write.
+/// Like [`finish`], with the run that follows it in the same write, to which its callbacks go on.
 pub fn finish_with_successor(
     ctx: &mut Context<'_, '_>,
     mut run: Run,
@@ -108,7 +110,8 @@ pub fn enforce_history_limits(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decid
     terminate_by_server(ctx, run, reason)?;
     child::end::apply_policies(ctx, run)?;
     settle(ctx, run)?;
-    child::end::tell_parent(ctx, run)
+    child::end::tell_parent(ctx, run)?;
+    callback::schedule_all(ctx, run)
 }
 
 /// Too much is held back behind the running task: it fails, and a new one gets to see it.

@@ -14,9 +14,10 @@ use super::start::{self, duration_if_set, NewRun};
 use super::{task, Run};
 use crate::activity::retry as policy;
 use crate::op::NamespaceFacts;
+use crate::reject::Decided;
 use crate::time::{duration, nanos_or_zero, timestamp};
 use crate::visibility::attributes;
-use crate::Context;
+use crate::{callback, Context};
 
 const COMMAND: &str = "ContinueAsNewWorkflowExecution";
 
@@ -34,7 +35,7 @@ pub fn decide(
     fill_in(run, &mut sent);
     let backoff = least_gap(ctx, run, nanos_or_zero(sent.backoff_start_interval.as_ref()));
     let new_run_id = ctx.new_id();
-    let new = new_run(ctx, run, &sent, backoff);
+    let new = new_run(ctx, run, &sent, backoff)?;
     run.row.reset_points.clone_from(&new.started.prev_auto_reset_points);
     let continued = WorkflowExecutionContinuedAsNewEventAttributes {
         new_execution_run_id: new_run_id.clone(),
@@ -119,7 +120,7 @@ fn new_run(
     run: &Run,
     sent: &ContinueAsNewWorkflowExecutionCommandAttributes,
     backoff: i64,
-) -> NewRun {
+) -> Decided<NewRun> {
     let row = &run.row;
     let asked = nanos_or_zero(sent.workflow_run_timeout.as_ref());
     let mut run_timeout = if asked == 0 { row.run_timeout } else { asked };
@@ -149,13 +150,13 @@ fn new_run(
         memo: sent.memo.clone(),
         search_attributes: sent.search_attributes.clone(),
         header: sent.header.clone(),
-        ..inherited(run)
+        ..inherited(ctx, run)?
     };
-    NewRun { namespace: facts_of(run), request_id: ctx.new_id(), started, extras: Extras::default() }
+    Ok(NewRun { namespace: facts_of(run), request_id: ctx.new_id(), started, extras: Extras::default() })
 }
 
 /// What every further run of a chain has from the one before it.
-pub fn inherited(run: &Run) -> WorkflowExecutionStartedEventAttributes {
+pub fn inherited(ctx: &Context<'_, '_>, run: &Run) -> Decided<WorkflowExecutionStartedEventAttributes> {
     let row = &run.row;
     let mut points = row.reset_points.clone();
     for point in points.iter_mut().flat_map(|points| &mut points.points) {
@@ -163,7 +164,7 @@ pub fn inherited(run: &Run) -> WorkflowExecutionStartedEventAttributes {
             point.expire_time = Some(timestamp(row.start_time.saturating_add(row.retention)));
         }
     }
-    WorkflowExecutionStartedEventAttributes {
+    Ok(WorkflowExecutionStartedEventAttributes {
         workflow_id: row.workflow_id.clone(),
         workflow_execution_timeout: duration_if_set(row.execution_timeout),
         workflow_execution_expiration_time: start::expiration(row),
@@ -171,7 +172,7 @@ pub fn inherited(run: &Run) -> WorkflowExecutionStartedEventAttributes {
         first_execution_run_id: row.first_run_id.clone(),
         prev_auto_reset_points: Some(points.unwrap_or_default()),
         priority: row.priority.clone(),
-        completion_callbacks: row.completion_callbacks.clone(),
+        completion_callbacks: callback::waiting(ctx, run)?,
         parent_workflow_namespace: row.parent.as_ref().map(|p| p.namespace.clone()).unwrap_or_default(),
         parent_workflow_namespace_id: row.parent.as_ref().map(|p| p.namespace_id.clone()).unwrap_or_default(),
         parent_workflow_execution: row.parent.as_ref().map(|p| proto::temporal::api::common::v1::WorkflowExecution {
@@ -181,7 +182,7 @@ pub fn inherited(run: &Run) -> WorkflowExecutionStartedEventAttributes {
         parent_initiated_event_id: row.parent.as_ref().map(|p| p.initiated_event_id).unwrap_or_default(),
         root_workflow_execution: row.parent.as_ref().and(row.root.clone()),
         ..Default::default()
-    }
+    })
 }
 
 /// The facts of its namespace that a run carries with it.

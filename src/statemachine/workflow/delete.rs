@@ -7,7 +7,7 @@ use super::{close, retention, Run};
 use crate::op::{answer, DeleteWorkflow, Done, DropNamespace, SweepAnswer};
 use crate::reject::Decided;
 use crate::state::NamespaceHere;
-use crate::{tables, visibility};
+use crate::{callback, tables, visibility};
 use crate::{Context, Effect, Fault};
 
 /// Runs deleted by one op. Each may have a long history.
@@ -67,6 +67,7 @@ pub fn remove(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
     if run.row.retention_deadline != 0 {
         retention::deadline(&run).delete(ctx.txn);
     }
+    callback::forget_all(ctx, &run)?;
     tables::delete_run(ctx.txn, run.key)?;
     let (namespace_id, workflow_id) = (&run.row.namespace_id, &run.row.workflow_id);
     let current = tables::current(ctx.txn, namespace_id, workflow_id)?;

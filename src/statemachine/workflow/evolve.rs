@@ -15,7 +15,7 @@ use proto::temporal::api::history::v1::{
 use super::{options, task, versions, Run};
 use crate::state::{Parent, PauseInfo, Timer, WorkflowTask};
 use crate::time::{nanos_of_timestamp, nanos_or_zero};
-use crate::{activity, child, external, tables, update, Fault, Txn};
+use crate::{activity, callback, child, external, tables, update, Fault, Txn};
 
 #[expect(clippy::too_many_lines, reason = "one arm for each kind, none of them long")]
 pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(), Fault> {
@@ -23,7 +23,10 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
     let time = event.event_time.as_ref().map(nanos_of_timestamp).unwrap_or_default();
     let Some(attributes) = &event.attributes else { return Err(Fault::corrupt("event", "no attributes")) };
     match attributes {
-        A::WorkflowExecutionStartedEventAttributes(a) => started(run, event, a, time),
+        A::WorkflowExecutionStartedEventAttributes(a) => {
+            started(run, event, a, time);
+            callback::attach(txn, run, &a.completion_callbacks, "", time);
+        }
         A::WorkflowExecutionCompletedEventAttributes(a) => {
             run.row.successor_run_id.clone_from(&a.new_execution_run_id);
             closed(run, Status::Completed, time);
@@ -67,7 +70,10 @@ pub fn apply(txn: &mut Txn<'_>, run: &mut Run, event: &HistoryEvent) -> Result<(
         A::WorkflowTaskTimedOutEventAttributes(a) => task::forget(run, a.started_event_id != 0),
         A::WorkflowExecutionSignaledEventAttributes(_) => run.row.signals += 1,
         A::WorkflowExecutionCancelRequestedEventAttributes(_) => run.row.cancel_requested = true,
-        A::WorkflowExecutionOptionsUpdatedEventAttributes(a) => options::evolve(run, a),
+        A::WorkflowExecutionOptionsUpdatedEventAttributes(a) => {
+            options::evolve(run, a);
+            callback::attach(txn, run, &a.attached_completion_callbacks, &a.attached_request_id, time);
+        }
         A::WorkflowExecutionPausedEventAttributes(a) => paused(run, a, time),
         A::WorkflowExecutionUnpausedEventAttributes(_) => unpaused(run),
         A::UpsertWorkflowSearchAttributesEventAttributes(a) => {
@@ -157,7 +163,6 @@ fn started(run: &mut Run, event: &HistoryEvent, a: &WorkflowExecutionStartedEven
     row.reset_points.clone_from(&a.prev_auto_reset_points);
     row.priority.clone_from(&a.priority);
     row.user_metadata.clone_from(&event.user_metadata);
-    row.completion_callbacks.clone_from(&a.completion_callbacks);
     row.task_attempt = 1;
     run.visible_changed = true;
     run.current_changed = true;

@@ -64,7 +64,7 @@ pub fn change(
     if wanted == before {
         return Ok(false);
     }
-    check_version(run, wanted.versioning_override.as_ref())?;
+    check_version(wanted.versioning_override.as_ref(), &run.row.task_queue)?;
     let updated = WorkflowExecutionOptionsUpdatedEventAttributes {
         unset_versioning_override: wanted.versioning_override.is_none(),
         versioning_override: wanted.versioning_override,
@@ -102,7 +102,7 @@ fn take(to: &mut WorkflowExecutionOptions, from: &WorkflowExecutionOptions, path
 
 /// There are no worker deployments, so no queue has a version to pin to.
 #[expect(deprecated, reason = "clients still send the older form of a pin")]
-fn check_version(run: &Run, wanted: Option<&VersioningOverride>) -> Decided<()> {
+pub fn check_version(wanted: Option<&VersioningOverride>, queue: &str) -> Result<(), Reject> {
     let pinned = wanted.and_then(|wanted| match &wanted.r#override {
         Some(versioning_override::Override::Pinned(pinned)) => pinned.version.clone(),
         Some(versioning_override::Override::OneTime(once)) => once.target_deployment_version.clone(),
@@ -113,9 +113,8 @@ fn check_version(run: &Run, wanted: Option<&VersioningOverride>) -> Decided<()> 
         (None, "") => return Ok(()),
         (None, older) => older.to_owned(),
     };
-    let queue = &run.row.task_queue;
     let text = format!("Pinned version '{name}' is not present in task queue '{queue}' of type 'Workflow'");
-    Err(Reject::failed_precondition(text).into())
+    Err(Reject::failed_precondition(text))
 }
 
 #[expect(deprecated, reason = "Describe shows the older fields, which callers do not send")]
@@ -149,5 +148,4 @@ pub fn evolve(run: &mut Run, a: &WorkflowExecutionOptionsUpdatedEventAttributes)
     if a.unset_versioning_override || a.versioning_override.is_some() {
         run.row.priority.clone_from(&a.priority);
     }
-    run.row.completion_callbacks.extend(a.attached_completion_callbacks.iter().cloned());
 }

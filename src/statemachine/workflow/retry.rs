@@ -134,7 +134,7 @@ fn next_run(ctx: &mut Context<'_, '_>, run: &Run, carried: Carried) -> Decided<N
         initiator: carried.initiator as i32,
         continued_failure: carried.failure,
         last_completion_result: carried.result,
-        ..inherited(run)
+        ..inherited(ctx, run)?
     };
     let extras = Extras { user_metadata: event.user_metadata, ..Default::default() };
     Ok(NewRun { namespace: facts_of(run), request_id, started, extras })

@@ -19,7 +19,7 @@ use crate::reject::{code, Decided};
 use crate::state::{self, RequestIdInfo};
 use crate::tables::{DeadlineKey, DeadlineKind, RunKey};
 use crate::time::{duration, nanos_or_zero, timestamp, timestamp_if_set, SECOND, TIMEOUT_MAX};
-use crate::{tables, Context, Fault, Reject};
+use crate::{callback, tables, Context, Fault, Reject};
 
 const TASK_TIMEOUT_DEFAULT: i64 = 10 * SECOND;
 const TASK_TIMEOUT_MAX: i64 = 120 * SECOND;
@@ -217,6 +217,7 @@ fn use_existing(
             attached = Some(request.request_id.as_str());
         }
         if options.attach_completion_callbacks {
+            callback::check_room(&run, request.completion_callbacks.len())?;
             updated.attached_completion_callbacks.clone_from(&request.completion_callbacks);
         }
         let links = if options.attach_links { request.links.clone() } else { Vec::new() };
