@@ -32,11 +32,14 @@ const MESSAGE_BYTES_MAX: usize = 2000;
 /// Addresses inside Temporal begin so. What they mean comes with Nexus operations.
 const OWN_SCHEME: &str = "temporal://";
 
+type Plain = Client<HttpConnector, Full<Bytes>>;
+type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// One for each node.
 pub struct CallbackCaller {
-    plain: Client<HttpConnector, Full<Bytes>>,
+    plain: Plain,
     /// Made for the first https address: it reads the system's certificates.
-    secure: OnceLock<Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String>>,
+    secure: OnceLock<Result<Secure, String>>,
     limits: Callbacks,
     taken: Mutex<HashMap<String, usize>>,
     freed: Notify,
@@ -121,7 +124,7 @@ impl CallbackCaller {
         self.freed.notify_waiters();
     }
 
-    fn secure(&self) -> Result<&Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
+    fn secure(&self) -> Result<&Secure, String> {
         let made = self.secure.get_or_init(|| {
             let connector = HttpsConnectorBuilder::new()
                 .with_native_roots()
