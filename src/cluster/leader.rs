@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use prost::Message;
-use proto::everstep::peer::v1::{RunRef, TaskHints};
+use proto::everstep::peer::v1::{ProposeRequest, RunRef, TaskHints};
 use proto::temporal::api::query::v1::WorkflowQuery;
 use rand::RngCore;
 use statemachine::limits::Limits;
@@ -78,6 +78,28 @@ impl Call {
         let hints = hints_of(op);
         let op = op.encode_to_vec().into();
         Self { shard, op, op_id: Bytes::copy_from_slice(&op_id), run, query_results, hints }
+    }
+
+    pub(super) fn to_peer(&self) -> ProposeRequest {
+        ProposeRequest {
+            shard: self.shard,
+            op: self.op.clone(),
+            op_id: self.op_id.clone(),
+            run: self.run.clone(),
+            query_results: self.query_results.clone(),
+            hints: self.hints.clone(),
+        }
+    }
+
+    pub(super) fn from_peer(request: ProposeRequest) -> Self {
+        Self {
+            shard: request.shard,
+            op: request.op,
+            op_id: request.op_id,
+            run: request.run,
+            query_results: request.query_results,
+            hints: request.hints,
+        }
     }
 }
 

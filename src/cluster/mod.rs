@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   api, effects ─► Router ──propose──► leader here:  Stamp + Limits + Op ─► raft::Group
-//!                     │                 elsewhere:    peer RPC `Propose` ─► that node's ClusterService
+//!                     │                 elsewhere:    peer stream `Proposals` ─► that node's ClusterService
 //!                     └────read────► barrier (ReadIndex, coalesced) ─► wait applied here ─► local Snapshot
 //!
 //!   bootstrap ─► groups 0..=N, the cluster record, the slot map, the first namespaces
@@ -27,6 +27,9 @@ mod leader;
 mod members;
 mod namespaces;
 mod peers;
+mod proposals;
+#[cfg(test)]
+mod proposals_test;
 mod router;
 mod service;
 mod slots;

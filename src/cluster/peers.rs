@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proto::everstep::peer::v1::cluster_client::ClusterClient;
 use statemachine::state;
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
@@ -199,6 +199,11 @@ impl Interceptor for PeerHeaders {
     }
 }
 
+/// The node that calls, as it says.
+pub(super) fn caller(metadata: &MetadataMap) -> Option<u64> {
+    metadata.get(FROM)?.to_str().ok()?.parse().ok()
+}
+
 /// Refuses calls of another cluster, and those meant for a node that used to have this one's address.
 #[derive(Clone)]
 pub struct PeerGuard {
@@ -216,8 +221,7 @@ impl Interceptor for PeerGuard {
         if metadata.get(TO) != Some(&self.this_node) {
             return Err(Status::failed_precondition("another node is meant"));
         }
-        let from = metadata.get(FROM).and_then(|from| from.to_str().ok()?.parse().ok());
-        if from.is_some_and(|from| self.cuts.is_cut(from)) {
+        if caller(metadata).is_some_and(|from| self.cuts.is_cut(from)) {
             return Err(Status::unavailable("cut off from the caller"));
         }
         Ok(request)

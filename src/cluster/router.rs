@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout_at, Instant};
 use super::barrier::Barriers;
 use super::leader::{Call, Leader};
 use super::members::Rows;
+use super::proposals::{Failure, Proposals};
 use super::status::NodeFacts;
 use super::tasks::Tasks;
 use super::{
@@ -44,6 +45,7 @@ pub struct Router {
     pub(super) leader: Leader,
     pub(super) draining: Draining,
     pub(super) facts: NodeFacts,
+    proposals: Proposals,
     barriers: Barriers,
     map: RwLock<Arc<Map>>,
 }
@@ -73,6 +75,7 @@ impl Router {
     pub fn new(options: RouterOptions) -> Arc<Self> {
         Arc::new(Self {
             leader: Leader::new(&options.limits),
+            proposals: Proposals::default(),
             barriers: Barriers::new(options.tasks),
             groups: options.groups,
             peers: options.peers,
@@ -232,22 +235,19 @@ impl Router {
     async fn forward(&self, leader: u64, call: &Call) -> Tried<Committed> {
         use peer::propose_response::Outcome;
         metrics::counter!("everstep_router_forwards").increment(1);
-        let mut client = match self.peers.client(leader) {
-            Ok(client) => client,
-            Err(_) => return Tried::NotLeader(None),
+        let Ok(mut client) = self.peers.client(leader) else { return Tried::NotLeader(None) };
+        let answered = match self.proposals.call(leader, client.clone(), call.to_peer()).await {
+            Err(Failure::TooBig) => match client.propose(call.to_peer()).await {
+                Ok(response) => Ok(response.into_inner()),
+                Err(status) if refused_at_connect(&status) => Err(Failure::Unsent),
+                Err(status) => Err(Failure::Unknown(status.to_string())),
+            },
+            answered => answered,
         };
-        let request = peer::ProposeRequest {
-            shard: call.shard,
-            op: call.op.clone(),
-            op_id: call.op_id.clone(),
-            run: call.run.clone(),
-            query_results: call.query_results.clone(),
-            hints: call.hints.clone(),
-        };
-        let response = match client.propose(request).await {
-            Ok(response) => response.into_inner(),
-            Err(status) if refused_at_connect(&status) => return Tried::NotLeader(None),
-            Err(status) => return Tried::Unknown(format!("node {leader}: {status}")),
+        let response = match answered {
+            Ok(response) => response,
+            Err(Failure::Unknown(why)) => return Tried::Unknown(format!("node {leader}: {why}")),
+            Err(Failure::Unsent | Failure::TooBig) => return Tried::NotLeader(None),
         };
         match response.outcome {
             Some(Outcome::Committed(committed)) => Tried::Done(Committed {
@@ -442,7 +442,7 @@ fn read_map(rows: &dyn Kv, version: u64) -> Option<Map> {
 }
 
 /// Whether the call cannot have reached the node.
-fn refused_at_connect(status: &tonic::Status) -> bool {
+pub(super) fn refused_at_connect(status: &tonic::Status) -> bool {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

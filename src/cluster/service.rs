@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use futures::stream::BoxStream;
+use futures::StreamExt;
 use proto::everstep::admin::v1 as admin;
 use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::cluster_server::Cluster;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::leader::Call;
-use super::{Buffered, Committed, Router};
+use super::peers::caller;
+use super::{proposals, Buffered, Committed, Router};
 use crate::raft::ProposeError;
 
 /// Serves the calls of other nodes' routers on the shards this node leads.
@@ -20,36 +23,41 @@ impl ClusterService {
     pub fn new(router: Arc<Router>) -> Self {
         Self { router }
     }
+}
 
-    async fn commit(&self, request: peer::ProposeRequest) -> Result<Committed, ProposeError> {
-        let group = self.router.groups.group(request.shard).ok_or(ProposeError::NotLeader { leader: None })?;
-        let call = Call {
-            shard: request.shard,
-            op: request.op,
-            op_id: request.op_id,
-            run: request.run,
-            query_results: request.query_results,
-            hints: request.hints,
-        };
-        self.router.leader.propose(&group, &call).await
-    }
+/// Commits what another node sends, if this one leads the shard.
+pub(super) async fn propose(router: &Router, request: peer::ProposeRequest) -> peer::ProposeResponse {
+    use peer::propose_response as response;
+    let outcome = match commit(router, request).await {
+        Ok(committed) => response::Outcome::Committed(response::Committed {
+            index: committed.index,
+            answer: Some(committed.answer),
+            queries: committed.queries,
+        }),
+        Err(ProposeError::NotLeader { leader }) => response::Outcome::NotLeader(not_leader(leader)),
+        Err(ProposeError::Unknown { why }) => response::Outcome::Unknown(why),
+        Err(ProposeError::DiskFull) => response::Outcome::DiskFull(response::DiskFull {}),
+    };
+    peer::ProposeResponse { outcome: Some(outcome) }
+}
+
+async fn commit(router: &Router, request: peer::ProposeRequest) -> Result<Committed, ProposeError> {
+    let group = router.groups.group(request.shard).ok_or(ProposeError::NotLeader { leader: None })?;
+    router.leader.propose(&group, &Call::from_peer(request)).await
 }
 
 #[tonic::async_trait]
 impl Cluster for ClusterService {
     async fn propose(&self, request: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {
-        use peer::propose_response as response;
-        let outcome = match self.commit(request.into_inner()).await {
-            Ok(committed) => response::Outcome::Committed(response::Committed {
-                index: committed.index,
-                answer: Some(committed.answer),
-                queries: committed.queries,
-            }),
-            Err(ProposeError::NotLeader { leader }) => response::Outcome::NotLeader(not_leader(leader)),
-            Err(ProposeError::Unknown { why }) => response::Outcome::Unknown(why),
-            Err(ProposeError::DiskFull) => response::Outcome::DiskFull(response::DiskFull {}),
-        };
-        Ok(Response::new(peer::ProposeResponse { outcome: Some(outcome) }))
+        Ok(Response::new(propose(&self.router, request.into_inner()).await))
+    }
+
+    async fn proposals(
+        &self,
+        request: Request<Streaming<peer::ProposalFrame>>,
+    ) -> Result<Response<BoxStream<'static, Result<peer::OutcomeFrame, Status>>>, Status> {
+        let from = caller(request.metadata()).ok_or_else(|| Status::failed_precondition("who calls is not said"))?;
+        Ok(Response::new(proposals::serve(&self.router, from, request.into_inner()).boxed()))
     }
 
     async fn read_index(

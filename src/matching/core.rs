@@ -7,48 +7,47 @@ use statemachine::{op, QueueKey, TaskType};
 use super::buffer::Kept;
 use super::queue::Queue;
 use super::rates::Settings;
+use super::reserve::{Holder, Reserved};
 use super::shares::{self, Shares};
-use super::types::{span, Exhausted, Limits, Reservation, Started, Task, DEFAULT_PRIORITY};
+use super::types::{span, Exhausted, Limits, Task};
 use super::words::{Delivery, Described, Offered, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
-#[derive(Debug)]
-struct Parked {
-    queue: QueueKey,
-    origin: Origin,
-    poller: op::Poller,
-    reservation: Option<u64>,
-    /// Its worker stopped while it was reserved: it does not wait again.
-    stopped: bool,
-}
+/// One of so many pollers goes to its queue's home at once, whatever is known.
+const SCOUTS: u64 = 8;
 
-/// A reservation that is not decided yet.
 #[derive(Debug)]
-struct Reserved {
-    queue: QueueKey,
-    /// `None` once the poller has gone.
-    poller: Option<PollerId>,
+pub(super) struct Parked {
+    pub(super) queue: QueueKey,
+    pub(super) origin: Origin,
+    pub(super) poller: op::Poller,
+    pub(super) reservation: Option<u64>,
+    pub(super) since: i64,
+    /// Its worker stopped while it was reserved: it does not wait again.
+    pub(super) stopped: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Core {
-    limits: Limits,
-    queues: HashMap<QueueKey, Queue>,
-    pollers: HashMap<PollerId, Parked>,
-    reservations: HashMap<u64, Reserved>,
+    pub(super) limits: Limits,
+    pub(super) queues: HashMap<QueueKey, Queue>,
+    pub(super) pollers: HashMap<PollerId, Parked>,
+    pub(super) reservations: HashMap<u64, Reserved>,
     /// The upper half of the numbers of reservations: other nodes, and this one before its last start, had others.
-    epoch: u32,
+    pub(super) epoch: u32,
     /// What was set for queues, whether or not they are in use here.
-    settings: HashMap<QueueKey, Settings>,
+    pub(super) settings: HashMap<QueueKey, Settings>,
     /// Workers that were shut down, until when their polls come back empty.
-    shut: HashMap<(String, String), i64>,
+    pub(super) shut: HashMap<(String, String), i64>,
     /// Queues to look at again, by time.
-    due: BTreeSet<(i64, QueueKey)>,
-    buffered: usize,
-    shares: Shares,
-    next_id: u64,
+    pub(super) due: BTreeSet<(i64, QueueKey)>,
+    pub(super) buffered: usize,
+    pub(super) shares: Shares,
+    pub(super) next_id: u64,
     /// Until then pollers of a queue may not have found their way to its new home.
-    settled: i64,
-    outputs: Vec<Output>,
+    pub(super) settled: i64,
+    /// Polls of this node's clients are about to end.
+    pub(super) leaving: bool,
+    pub(super) outputs: Vec<Output>,
 }
 
 impl Core {
@@ -66,6 +65,7 @@ impl Core {
             shares: Shares::default(),
             next_id: 1,
             settled: now + span::SETTLE,
+            leaving: false,
             outputs: Vec::new(),
         }
     }
@@ -166,12 +166,11 @@ impl Core {
 
     /// A task that a peer sent for a poller parked here. It comes back if that poller cannot have it.
     pub(super) fn deliver(&mut self, now: i64, poller: PollerId, task: Task) -> Result<(), Box<Task>> {
-        let waits = self.pollers.get(&poller).is_some_and(|parked| parked.reservation.is_none());
-        if !waits {
-            return Err(Box::new(task));
-        }
+        let waits = self.pollers.get(&poller).filter(|parked| parked.reservation.is_none());
+        let Some(since) = waits.map(|parked| parked.since) else { return Err(Box::new(task)) };
         if let Some(queue) = self.queues.get_mut(&task.queue) {
             queue.recent.insert(now, task.key());
+            queue.home_served(now, since, &task);
         }
         self.serve(now, poller, Delivery::Task(Box::new(task)));
         Ok(())
@@ -194,8 +193,7 @@ impl Core {
     // ---- pollers ----
 
     pub(super) fn poll(&mut self, now: i64, poll: Poll) -> Result<Polled, Exhausted> {
-        let worker = (poll.queue.namespace_id.clone(), poll.poller.worker_instance_key.clone());
-        if self.shut.get(&worker).is_some_and(|&until| until > now) {
+        if self.is_shut(now, &poll.queue.namespace_id, &poll.poller) {
             return Ok(Polled::ShutDown);
         }
         if !self.queues.contains_key(&poll.queue) {
@@ -208,6 +206,12 @@ impl Core {
             queue.rates.ask(now, rate);
         }
         self.buffered -= queue.buffer.expire(now);
+        if poll.origin == Origin::Local {
+            queue.promises.saw(now, &poll.poller);
+            if let Some(started) = queue.promises.take(&poll.poller, queue.buffer.oldest()) {
+                return Ok(Polled::Started(Box::new(started)));
+            }
+        }
         if let Some(task) = queue.next_task(now) {
             self.buffered -= 1;
             self.revisit(now, &poll.queue);
@@ -226,12 +230,24 @@ impl Core {
         let queue = self.queues.get_mut(&poll.queue).expect("made above");
         queue.park(poll.origin, id);
         let key = poll.queue.clone();
-        let parked =
-            Parked { queue: poll.queue, origin: poll.origin, poller: poll.poller, reservation: None, stopped: false };
+        let parked = Parked {
+            queue: poll.queue,
+            origin: poll.origin,
+            poller: poll.poller,
+            reservation: None,
+            since: now,
+            stopped: false,
+        };
         self.pollers.insert(id, parked);
         self.shares.add(&key.namespace_id, shares::pollers);
         self.revisit(now, &key);
         Ok(Polled::Parked(id))
+    }
+
+    /// Whether the worker said a moment ago that it stops.
+    pub(super) fn is_shut(&self, now: i64, namespace_id: &str, poller: &op::Poller) -> bool {
+        let worker = (namespace_id.to_owned(), poller.worker_instance_key.clone());
+        self.shut.get(&worker).is_some_and(|&until| until > now)
     }
 
     /// Whether there is room for one more queue, of this namespace.
@@ -247,16 +263,24 @@ impl Core {
 
     /// The poller waits no longer. Nothing happens if it is served already.
     pub(super) fn leave(&mut self, now: i64, poller: PollerId) {
-        let Some(parked) = self.pollers.remove(&poller) else { return };
+        let Some(parked) = self.take_out(now, poller) else { return };
+        if let (Origin::Local, Some(queue)) = (parked.origin, self.queues.get_mut(&parked.queue)) {
+            queue.promises.left(&parked.poller);
+        }
+    }
+
+    fn take_out(&mut self, now: i64, poller: PollerId) -> Option<Parked> {
+        let parked = self.pollers.remove(&poller)?;
         self.shares.remove(&parked.queue.namespace_id, shares::pollers);
         let queue = self.queues.get_mut(&parked.queue).expect("queues with pollers stay");
         queue.unpark(now, poller);
         if let Some(reservation) = parked.reservation {
             queue.reserved -= 1;
             if let Some(reserved) = self.reservations.get_mut(&reservation) {
-                reserved.poller = None;
+                reserved.holder = Holder::Gone;
             }
         }
+        Some(parked)
     }
 
     /// Ends a wait with an empty answer, unless it is served or reserved already.
@@ -264,6 +288,12 @@ impl Core {
         if self.pollers.get(&poller).is_some_and(|parked| parked.reservation.is_none()) {
             self.serve(now, poller, delivery);
         }
+    }
+
+    /// Whether a poller should go to its queue's home at once: tasks wait there, as far as is known, or it is one of the
+    /// few that find out. Most are served where they are before they would arrive.
+    pub(super) fn hurries_home(&self, now: i64, poller: PollerId, key: &QueueKey) -> bool {
+        poller.0.is_multiple_of(SCOUTS) || self.queues.get(key).is_none_or(|queue| queue.home_is_behind(now))
     }
 
     pub(super) fn is_reserved(&self, poller: PollerId) -> bool {
@@ -290,84 +320,21 @@ impl Core {
         for poller in ended {
             self.end(now, poller, Delivery::Empty);
         }
+        if !worker_instance_key.is_empty() {
+            for (_, queue) in self.queues.iter_mut().filter(|(key, _)| key.namespace_id == namespace_id) {
+                let broken = queue.promises.stop(worker_instance_key);
+                self.outputs.extend(broken.into_iter().map(|started| Output::GiveBack(Box::new(started))));
+            }
+        }
         let name = sticky_queue.to_owned();
         let key = QueueKey { namespace_id: namespace_id.to_owned(), task_type: TaskType::Workflow, name };
         if let Some(queue) = self.queues.get_mut(&key) {
             self.buffered -= queue.buffer.len();
             queue.buffer = Default::default();
             queue.forget_polls();
+            let broken = queue.promises.break_all(now);
+            self.outputs.extend(broken.into_iter().map(|started| Output::GiveBack(Box::new(started))));
         }
-    }
-
-    // ---- reservations ----
-
-    /// Takes a parked poller of this node out, for a proposal that may create its task.
-    pub(super) fn reserve(&mut self, now: i64, key: &QueueKey) -> Option<Reservation> {
-        let queue = self.queues.get_mut(key)?;
-        if queue.rates.is_limited() || !queue.buffer.is_empty() {
-            return None;
-        }
-        let poller = queue.first_local()?;
-        queue.unpark(now, poller);
-        queue.reserved += 1;
-        let id = (u64::from(self.epoch) << 32) | (self.number() & u64::from(u32::MAX));
-        self.reservations.insert(id, Reserved { queue: key.clone(), poller: Some(poller) });
-        let parked = self.pollers.get_mut(&poller).expect("parked pollers are known");
-        parked.reservation = Some(id);
-        Some(Reservation { id, queue: key.clone(), poller: parked.poller.clone() })
-    }
-
-    /// The proposal made no task for it: the poller waits again, in its old place, unless its worker stopped meanwhile.
-    pub(super) fn release(&mut self, now: i64, reservation: u64) {
-        let Some(id) = self.reservations.remove(&reservation).and_then(|reserved| reserved.poller) else { return };
-        let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
-        parked.reservation = None;
-        let (key, origin, stopped) = (parked.queue.clone(), parked.origin, parked.stopped);
-        let queue = self.queues.get_mut(&key).expect("queues with pollers stay");
-        queue.reserved -= 1;
-        queue.park(origin, id);
-        if stopped {
-            self.end(now, id, Delivery::Empty);
-        } else {
-            self.revisit(now, &key);
-        }
-    }
-
-    /// The proposal started a task for it. If its poller has gone, another one of the queue gets the task; if there is
-    /// none here it comes back. What others reserved is dropped.
-    pub(super) fn fulfil(&mut self, now: i64, started: Started) -> Result<(), Box<Started>> {
-        if started.answer.id >> 32 != u64::from(self.epoch) {
-            return Ok(());
-        }
-        let Some(reserved) = self.reservations.remove(&started.answer.id) else { return Err(Box::new(started)) };
-        let Some(queue) = self.queues.get_mut(&reserved.queue) else { return Err(Box::new(started)) };
-        let poller = match reserved.poller {
-            Some(poller) => {
-                let parked = self.pollers.get_mut(&poller).expect("reserved pollers are known");
-                parked.reservation = None;
-                queue.reserved -= 1;
-                poller
-            }
-            None => match queue.first_local() {
-                Some(poller) => poller,
-                None => return Err(Box::new(started)),
-            },
-        };
-        let priority = started.task().map_or(DEFAULT_PRIORITY, |task| task.priority.max(1));
-        queue.added.count(now, priority);
-        queue.dispatched.count(now, priority);
-        self.serve(now, poller, Delivery::Started(Box::new(started)));
-        Ok(())
-    }
-
-    /// Nobody will learn soon what became of the proposal: its poller asks again.
-    pub(super) fn abandon(&mut self, now: i64, reservation: u64) {
-        let Some(id) = self.reservations.remove(&reservation).and_then(|reserved| reserved.poller) else { return };
-        let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
-        parked.reservation = None;
-        let queue = self.queues.get_mut(&parked.queue).expect("queues with pollers stay");
-        queue.reserved -= 1;
-        self.serve(now, id, Delivery::Empty);
     }
 
     // ---- time ----
@@ -449,13 +416,15 @@ impl Core {
     // ---- within ----
 
     /// Brings buffered tasks to parked pollers as far as the rate allows, then asks for more if there are few left.
-    fn revisit(&mut self, now: i64, key: &QueueKey) {
+    pub(super) fn revisit(&mut self, now: i64, key: &QueueKey) {
         let mut served = Vec::new();
         let Some(queue) = self.queues.get_mut(key) else { return };
-        let mut later = None;
+        let broken = queue.promises.broken(now);
+        self.outputs.extend(broken.into_iter().map(|started| Output::GiveBack(Box::new(started))));
+        let mut later = queue.promises.next_broken();
         while let Some(poller) = queue.first() {
             let Some(task) = queue.next_task(now) else {
-                later = queue.throttled_until(now);
+                later = earlier(later, queue.throttled_until(now));
                 break;
             };
             queue.unpark(now, poller);
@@ -479,8 +448,8 @@ impl Core {
         }
     }
 
-    fn serve(&mut self, now: i64, poller: PollerId, delivery: Delivery) {
-        self.leave(now, poller);
+    pub(super) fn serve(&mut self, now: i64, poller: PollerId, delivery: Delivery) {
+        self.take_out(now, poller);
         self.outputs.push(Output::Serve { poller, delivery });
     }
 

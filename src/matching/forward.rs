@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::everstep::peer::v1 as peer;
+use statemachine::QueueKey;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout, Instant};
 
@@ -10,7 +11,7 @@ use super::offers::Outgoing;
 use super::service::Matching;
 use super::topology::{Call, Reply};
 use super::wire;
-use super::words::{Poll, PollerId, Reason};
+use super::words::{Place, Poll, PollerId, Reason};
 
 /// How often a waiting poller looks where the home is, beside when homes are known to move.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,12 +19,15 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long an ended call may still bring a task.
 const LAST_WORD: Duration = Duration::from_secs(1);
+/// So long a poll waits for a task of this node's own shards before it also waits at the home.
+const HERE_FIRST: Duration = Duration::from_millis(5);
 
 impl Matching {
     /// Keeps the poller registered at the home, wherever that moves, until the deadline is long past. Dropping the
     /// future ends the registration; a task that comes through it after that goes back.
     pub(super) async fn register_at_home(&self, id: PollerId, poll: &Poll, deadline: Instant) {
         let topology = &self.shared.topology;
+        self.wait_here_first(id, &poll.queue).await;
         let end = deadline + Duration::from_secs(60);
         while Instant::now() < end {
             match topology.home(&poll.queue) {
@@ -31,6 +35,17 @@ impl Matching {
                 Some(home) => self.wait_at(home, id, poll, deadline).await,
                 None => sleep(PAUSE).await,
             }
+        }
+    }
+
+    /// A busy worker's poll is mostly taken where it is, by a proposal: it does not go to the home for that.
+    async fn wait_here_first(&self, id: PollerId, queue: &QueueKey) {
+        if self.place(queue) == Place::Home || self.with_inner(|inner, now| inner.core.hurries_home(now, id, queue)) {
+            return;
+        }
+        sleep(HERE_FIRST).await;
+        while self.with_inner(|inner, _| inner.core.is_reserved(id)) {
+            sleep(HERE_FIRST).await;
         }
     }
 

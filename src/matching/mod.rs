@@ -9,8 +9,8 @@
 //!               home of the queue: Core: bounded buffer, priority ► fairness ► ready time
 //! ```
 //!
-//! [`core`] and what it is made of (`queue`, `buffer`, `rates`, `meter`, `recent`, `sightings`, `words`) are synchronous and see no clock
-//! but the times given to them. [`Matching`] is the shell around it: waiting, peers, deadlines.
+//! [`core`] and what it is made of (`queue`, `buffer`, `rates`, `meter`, `recent`, `sightings`, `promises`, `words`)
+//! are synchronous and see no clock but the times given to them. [`Matching`] is the shell around it: waiting, peers, deadlines.
 
 mod buffer;
 mod core;
@@ -20,10 +20,12 @@ mod handed;
 mod meter;
 mod offers;
 mod peer;
+mod promises;
 mod query;
 mod queue;
 mod rates;
 mod recent;
+mod reserve;
 mod service;
 mod shares;
 mod sightings;

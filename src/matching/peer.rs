@@ -134,6 +134,7 @@ impl Matching {
         let registered = self.register(poll, Some((request.node, request.poll_id)));
         let delivery = match registered.map_err(|exhausted| Status::resource_exhausted(exhausted.to_string()))? {
             Registered::Task(task) => Delivery::Task(task),
+            Registered::Started(_) => unreachable!("a poll of another node is promised nothing"),
             Registered::ShutDown => Delivery::Empty,
             Registered::Parked(mut ticket) => ticket.wait(deadline).await,
         };

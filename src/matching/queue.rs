@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use statemachine::op;
+
 use super::buffer::Buffer;
 use super::meter::{Bucket, Meters};
+use super::promises::Promises;
 use super::rates::Rates;
 use super::recent::Recent;
 use super::sightings::Sightings;
-use super::types::{span, Task};
+use super::types::{span, Started, Task, DEFAULT_PRIORITY};
 use super::words::{Origin, PollerId};
 
 /// Least time between two pulls from the same node, ns.
@@ -16,6 +19,10 @@ const PULL_PAUSE: i64 = span::SECOND / 50;
 const LATE: i64 = span::SECOND / 5;
 /// Pieces of advice a second.
 const ADVICE_RATE: f64 = 10.0;
+/// A task that waited so long for a poller of this node tells that its home is short of them, ns.
+const SHORT: i64 = span::SECOND / 100;
+/// One that waited so long tells that this node's pollers are needed there, ns.
+const STARVES: i64 = span::SECOND / 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -31,6 +38,10 @@ pub(super) struct Queue {
     local: BTreeSet<PollerId>,
     remote: BTreeSet<PollerId>,
     pub(super) reserved: usize,
+    pub(super) promises: Promises,
+    /// Tasks wait for pollers at the home, as far as was seen, until then; and they wait long.
+    home_behind: Option<i64>,
+    home_starves: Option<i64>,
     last_poll: Option<i64>,
     pub(super) last_use: i64,
     /// Its worker said that it stops, and nobody polled since.
@@ -81,6 +92,10 @@ impl Queue {
         self.local.first().copied()
     }
 
+    pub(super) fn locals(&self) -> impl Iterator<Item = PollerId> + '_ {
+        self.local.iter().copied()
+    }
+
     pub(super) fn first(&self) -> Option<PollerId> {
         self.local.first().or(self.remote.first()).copied()
     }
@@ -102,6 +117,37 @@ impl Queue {
         self.dispatched.count(now, task.priority);
         self.recent.insert(now, task.key());
         self.last_use = now;
+    }
+
+    /// A proposal started a task of this queue.
+    pub(super) fn started(&mut self, now: i64, started: &Started) {
+        let priority = started.task().map_or(DEFAULT_PRIORITY, |task| task.priority.max(1));
+        self.added.count(now, priority);
+        self.dispatched.count(now, priority);
+    }
+
+    /// The home sent this for a poller that came at `since`.
+    pub(super) fn home_served(&mut self, now: i64, since: i64, task: &Task) {
+        if task.ready_time + SHORT < since {
+            self.home_behind = Some(now + span::SECOND);
+        }
+        if task.ready_time + STARVES < since {
+            self.home_starves = Some(now + STARVES);
+        }
+    }
+
+    /// Stands in for a parked poller of this node, where there is none.
+    pub(super) fn promise(&mut self, now: i64) -> Option<op::Poller> {
+        let needed_at_home = self.home_starves.is_some_and(|until| now < until);
+        if needed_at_home {
+            None
+        } else {
+            self.promises.make(now, self.buffer.len())
+        }
+    }
+
+    pub(super) fn home_is_behind(&self, now: i64) -> bool {
+        self.home_behind.is_some_and(|until| now < until)
     }
 
     /// The next task that may go out now.
@@ -173,6 +219,9 @@ impl Queue {
     }
 
     pub(super) fn idle(&self, now: i64) -> bool {
-        self.parked() + self.reserved == 0 && self.buffer.is_empty() && self.last_use + span::IDLE_QUEUE <= now
+        self.parked() + self.reserved == 0
+            && self.promises.is_idle()
+            && self.buffer.is_empty()
+            && self.last_use + span::IDLE_QUEUE <= now
     }
 }

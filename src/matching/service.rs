@@ -119,6 +119,7 @@ impl Matching {
     /// may lead shards and be home of queues a little longer.
     pub fn drain(&self) {
         self.shared.draining.cancel();
+        self.with_inner(|inner, now| inner.core.leave_node(now));
     }
 
     /// Ends the loops, and the polls with them.
@@ -147,6 +148,7 @@ impl Matching {
         };
         let mut ticket = match self.register(poll.clone(), None)? {
             Registered::Task(task) => return Ok(PollResult::Task(self.handed(task))),
+            Registered::Started(started) => return Ok(PollResult::Started(started)),
             Registered::ShutDown => return Ok(PollResult::Empty),
             Registered::Parked(ticket) => ticket,
         };
@@ -167,6 +169,7 @@ impl Matching {
         self.with_inner(|inner, now| {
             Ok(match inner.core.poll(now, poll)? {
                 Polled::Task(task) => Registered::Task(task),
+                Polled::Started(started) => Registered::Started(started),
                 Polled::ShutDown => Registered::ShutDown,
                 Polled::Parked(id) => {
                     let (sender, receiver) = oneshot::channel();
@@ -207,7 +210,7 @@ impl Matching {
 
     // ---- reservations ----
 
-    /// Takes a poller parked on this node out, for a proposal that may create a task for it.
+    /// Takes a poller parked on this node out, for a proposal that may create a task for it, or promises one to come.
     pub fn reserve(&self, queue: &QueueKey) -> Option<Reservation> {
         self.with_inner(|inner, now| inner.core.reserve(now, queue))
     }
@@ -283,13 +286,16 @@ impl Matching {
             self.shared.changed.notify_one();
         }
         let result = step(&mut inner, now);
-        let pulls = inner.flush();
+        let Flushed { pulls, given_back } = inner.flush();
         if inner.wakes_earlier() {
             self.shared.changed.notify_one();
         }
         drop(inner);
         for (queue, node, max) in pulls {
             self.shared.runtime.spawn(self.clone().pull(queue, node, max));
+        }
+        for started in given_back {
+            self.give_back_started(started);
         }
         result
     }
@@ -323,9 +329,9 @@ impl Matching {
 }
 
 impl Inner {
-    /// Gives the core's answers to the polls; returns the pulls it asks for.
-    fn flush(&mut self) -> Vec<(QueueKey, u64, usize)> {
-        let mut pulls = Vec::new();
+    /// Gives the core's answers to the polls; returns what else it asks for.
+    fn flush(&mut self) -> Flushed {
+        let mut flushed = Flushed::default();
         for output in self.core.take_outputs() {
             match output {
                 Output::Serve { poller, delivery } => {
@@ -333,10 +339,11 @@ impl Inner {
                     // A ticket leaves the waiting list, under this lock, before it drops its receiver.
                     sender.send(delivery).expect("a waiting ticket listens");
                 }
-                Output::Pull { queue, node, max } => pulls.push((queue, node, max)),
+                Output::Pull { queue, node, max } => flushed.pulls.push((queue, node, max)),
+                Output::GiveBack(started) => flushed.given_back.push(*started),
             }
         }
-        pulls
+        flushed
     }
 
     fn wakes_earlier(&self) -> bool {
@@ -348,8 +355,16 @@ impl Inner {
     }
 }
 
+/// What the core asks for besides answers.
+#[derive(Default)]
+struct Flushed {
+    pulls: Vec<(QueueKey, u64, usize)>,
+    given_back: Vec<Started>,
+}
+
 pub(super) enum Registered {
     Task(Box<Task>),
+    Started(Box<Started>),
     Parked(Ticket),
     ShutDown,
 }

@@ -36,6 +36,8 @@ pub(super) struct Poll {
 pub(super) enum Polled {
     Task(Box<Task>),
     Parked(PollerId),
+    /// What was promised to it.
+    Started(Box<Started>),
     /// Its worker was shut down.
     ShutDown,
 }
@@ -72,8 +74,17 @@ pub(super) enum Delivery {
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Output {
-    Serve { poller: PollerId, delivery: Delivery },
-    Pull { queue: QueueKey, node: u64, max: usize },
+    Serve {
+        poller: PollerId,
+        delivery: Delivery,
+    },
+    Pull {
+        queue: QueueKey,
+        node: u64,
+        max: usize,
+    },
+    /// It was started for a poll that did not come.
+    GiveBack(Box<Started>),
 }
 
 /// What one node knows of a queue.

@@ -75,7 +75,7 @@ impl Bench {
     pub(super) fn poll(&mut self, identity: &str) -> Option<String> {
         match self.try_poll(identity, Origin::Local, None) {
             Polled::Task(task) => Some(task.task.run_id),
-            Polled::Parked(_) | Polled::ShutDown => None,
+            Polled::Started(_) | Polled::Parked(_) | Polled::ShutDown => None,
         }
     }
 
@@ -89,7 +89,7 @@ impl Bench {
                     self.core.leave(self.now, id);
                     return count;
                 }
-                Polled::ShutDown => return count,
+                Polled::Started(_) | Polled::ShutDown => return count,
             }
         }
     }
@@ -108,6 +108,7 @@ impl Bench {
             match output {
                 Output::Serve { poller, delivery } => served.push((poller, name(&delivery))),
                 Output::Pull { node, max, .. } => self.pulls.push((node, max)),
+                Output::GiveBack(started) => panic!("nobody came for {started:?}"),
             }
         }
         served

@@ -1,0 +1,184 @@
+//! Proposals to the leaders on other nodes: one stream a peer, on which requests and answers travel in any order, as
+//! many in one message as there are. A call of its own for each would cost several times as much as it carries.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use futures::{Stream, StreamExt};
+use prost::Message;
+use proto::everstep::peer::v1 as peer;
+use proto::everstep::peer::v1::cluster_client::ClusterClient;
+use tokio::sync::{mpsc, oneshot, Semaphore};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::service::propose;
+use super::{Peer, Router};
+
+/// Requests of one peer that wait for their answers; more wait for room.
+const IN_FLIGHT_MAX: usize = 1024;
+/// Requests or answers in one message, so that even the biggest find room in it.
+const BATCH_MAX: usize = 8;
+/// A bigger request goes by a call of its own.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
+
+type Answered = Result<peer::ProposeResponse, Failure>;
+
+/// Why a proposal has no answer.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// It cannot have reached the node.
+    Unsent,
+    /// It has to go by a call of its own.
+    TooBig,
+    /// It may have been done.
+    Unknown(String),
+}
+
+/// The streams to the other nodes, each opened when first needed and again when it broke.
+#[derive(Default)]
+pub(super) struct Proposals {
+    links: Mutex<BTreeMap<u64, Arc<Link>>>,
+}
+
+struct Link {
+    requests: mpsc::Sender<peer::NumberedProposal>,
+    next_id: AtomicU64,
+    /// `None` once the stream has ended.
+    waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Answered>>>>,
+}
+
+impl Proposals {
+    pub(super) async fn call(&self, node: u64, client: ClusterClient<Peer>, request: peer::ProposeRequest) -> Answered {
+        if request.encoded_len() > REQUEST_BYTES_MAX {
+            return Err(Failure::TooBig);
+        }
+        let link = self.link(node, client);
+        let id = link.next_id.fetch_add(1, Ordering::Relaxed);
+        let Some(answer) = link.register(id) else { return Err(Failure::Unsent) };
+        let _registered = Registered { link: &link, id };
+        if link.requests.send(peer::NumberedProposal { id, request: Some(request) }).await.is_err() {
+            return Err(Failure::Unknown(format!("the stream to node {node} broke")));
+        }
+        answer.await.unwrap_or_else(|_| Err(Failure::Unknown(format!("the stream to node {node} broke"))))
+    }
+
+    fn link(&self, node: u64, client: ClusterClient<Peer>) -> Arc<Link> {
+        let mut links = self.links.lock().expect("nothing panics while it is held");
+        if let Some(link) = links.get(&node).filter(|link| link.is_open()) {
+            return link.clone();
+        }
+        let (requests, queue) = mpsc::channel(IN_FLIGHT_MAX);
+        let waiting = Mutex::new(Some(HashMap::new()));
+        let link = Arc::new(Link { requests, next_id: AtomicU64::new(1), waiting });
+        // It ends with the stream: when the peer closes it, or when the link is dropped.
+        tokio::spawn(read(client, queue, Arc::downgrade(&link)));
+        links.insert(node, link.clone());
+        link
+    }
+}
+
+impl Link {
+    fn is_open(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn register(&self, id: u64) -> Option<oneshot::Receiver<Answered>> {
+        let (sender, receiver) = oneshot::channel();
+        self.lock().as_mut()?.insert(id, sender);
+        Some(receiver)
+    }
+
+    fn answered(&self, reply: peer::NumberedOutcome) {
+        let waiting = self.lock().as_mut().and_then(|waiting| waiting.remove(&reply.id));
+        if let Some(waiting) = waiting {
+            // The caller may have gone.
+            waiting.send(Ok(reply.response.unwrap_or_default())).ok();
+        }
+    }
+
+    fn close(&self, failure: &Failure) {
+        let waiting = self.lock().take();
+        for (_, waiting) in waiting.into_iter().flatten() {
+            waiting.send(Err(failure.clone())).ok();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Answered>>>> {
+        self.waiting.lock().expect("nothing panics while it is held")
+    }
+}
+
+/// Removes a call from those waiting, also when the caller is cancelled.
+struct Registered<'l> {
+    link: &'l Link,
+    id: u64,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.link.lock().as_mut() {
+            waiting.remove(&self.id);
+        }
+    }
+}
+
+async fn read(mut client: ClusterClient<Peer>, queue: mpsc::Receiver<peer::NumberedProposal>, link: Weak<Link>) {
+    let frames = ReceiverStream::new(queue).ready_chunks(BATCH_MAX).map(|proposals| peer::ProposalFrame { proposals });
+    let failure = match client.proposals(frames).await {
+        Ok(replies) => answers(replies.into_inner(), &link).await,
+        Err(status) if super::router::refused_at_connect(&status) => Failure::Unsent,
+        Err(status) => Failure::Unknown(status.to_string()),
+    };
+    if let Some(link) = link.upgrade() {
+        link.close(&failure);
+    }
+}
+
+async fn answers(mut replies: Streaming<peer::OutcomeFrame>, link: &Weak<Link>) -> Failure {
+    loop {
+        let frame = match replies.message().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Failure::Unknown("the node closed the stream".to_owned()),
+            Err(status) => return Failure::Unknown(status.to_string()),
+        };
+        let Some(link) = link.upgrade() else { return Failure::Unknown("this node stops".to_owned()) };
+        frame.outcomes.into_iter().for_each(|outcome| link.answered(outcome));
+    }
+}
+
+/// Answers a peer's proposals, each as soon as it is committed.
+pub(super) fn serve(
+    router: &Arc<Router>,
+    from: u64,
+    frames: Streaming<peer::ProposalFrame>,
+) -> impl Stream<Item = Result<peer::OutcomeFrame, Status>> + Send {
+    let (replies, queue) = mpsc::channel(IN_FLIGHT_MAX);
+    tokio::spawn(take(Arc::downgrade(router), from, frames, replies));
+    ReceiverStream::new(queue).ready_chunks(BATCH_MAX).map(|outcomes| Ok(peer::OutcomeFrame { outcomes }))
+}
+
+async fn take(
+    router: Weak<Router>,
+    from: u64,
+    mut frames: Streaming<peer::ProposalFrame>,
+    replies: mpsc::Sender<peer::NumberedOutcome>,
+) {
+    let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    while let Ok(Some(frame)) = frames.message().await {
+        for peer::NumberedProposal { id, request } in frame.proposals {
+            let (Ok(permit), Some(router)) = (room.clone().acquire_owned().await, router.upgrade()) else { return };
+            if router.peers.cuts.is_cut(from) {
+                return;
+            }
+            let replies = replies.clone();
+            // Each on its own: one shard that waits for its quorum must not hold up the others.
+            tokio::spawn(async move {
+                let response = Some(propose(&router, request.unwrap_or_default()).await);
+                replies.send(peer::NumberedOutcome { id, response }).await.ok();
+                drop(permit);
+            });
+        }
+    }
+}

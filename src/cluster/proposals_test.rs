@@ -1,0 +1,180 @@
+//! Proposals on a stream, against a peer that answers when and as it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::StreamExt;
+use proto::everstep::admin::v1 as admin;
+use proto::everstep::peer::v1 as peer;
+use proto::everstep::peer::v1::cluster_server::{Cluster, ClusterServer};
+use statemachine::state;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::proposals::{Failure, Proposals};
+use super::Peers;
+
+const THERE: u64 = 2;
+
+type Frames = mpsc::Sender<Result<peer::OutcomeFrame, Status>>;
+
+/// Hands every stream that is opened to the test: what comes, and where answers go.
+struct Told {
+    streams: mpsc::Sender<(Streaming<peer::ProposalFrame>, Frames)>,
+}
+
+#[tonic::async_trait]
+impl Cluster for Told {
+    async fn proposals(
+        &self,
+        request: Request<Streaming<peer::ProposalFrame>>,
+    ) -> Result<Response<BoxStream<'static, Result<peer::OutcomeFrame, Status>>>, Status> {
+        let (answers, queue) = mpsc::channel(16);
+        self.streams
+            .send((request.into_inner(), answers))
+            .await
+            .map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(ReceiverStream::new(queue).boxed()))
+    }
+
+    async fn propose(&self, _: Request<peer::ProposeRequest>) -> Result<Response<peer::ProposeResponse>, Status> {
+        Err(Status::internal("only the stream is tested"))
+    }
+
+    async fn read_index(
+        &self,
+        _: Request<peer::ReadIndexRequest>,
+    ) -> Result<Response<peer::ReadIndexResponse>, Status> {
+        Err(Status::internal("only the stream is tested"))
+    }
+
+    async fn buffer_query(
+        &self,
+        _: Request<peer::BufferQueryRequest>,
+    ) -> Result<Response<peer::BufferQueryResponse>, Status> {
+        Err(Status::internal("only the stream is tested"))
+    }
+
+    async fn node_status(&self, _: Request<peer::NodeStatusRequest>) -> Result<Response<admin::NodeStatus>, Status> {
+        Err(Status::internal("only the stream is tested"))
+    }
+}
+
+struct Bench {
+    peers: Peers,
+    proposals: Arc<Proposals>,
+    opened: Mutex<mpsc::Receiver<(Streaming<peer::ProposalFrame>, Frames)>>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let peers = Self::peers(&listener.local_addr().expect("bound").to_string());
+        let (streams, opened) = mpsc::channel(4);
+        let served = tonic::transport::Server::builder().add_service(ClusterServer::new(Told { streams }));
+        tokio::spawn(served.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { peers, proposals: Arc::default(), opened: Mutex::new(opened) }
+    }
+
+    fn peers(address: &str) -> Peers {
+        let there = state::Node { node_id: THERE, peer_address: address.to_owned(), ..Default::default() };
+        Peers::new("blue", 1, [there]).expect("a plain id")
+    }
+
+    /// Sends a proposal to `shard`; the shard tells them apart.
+    fn send(&self, shard: u32, op: usize) -> tokio::task::JoinHandle<Result<peer::ProposeResponse, Failure>> {
+        let (proposals, client) = (self.proposals.clone(), self.peers.client(THERE).expect("known"));
+        let request = peer::ProposeRequest { shard, op: vec![0; op].into(), ..Default::default() };
+        tokio::spawn(async move { proposals.call(THERE, client, request).await })
+    }
+
+    async fn next_stream(&self) -> (Streaming<peer::ProposalFrame>, Frames) {
+        let mut opened = self.opened.try_lock().expect("one at a time");
+        tokio::time::timeout(Duration::from_secs(10), opened.recv()).await.expect("soon").expect("the server runs")
+    }
+}
+
+/// Reads until so many proposals are there.
+async fn read(frames: &mut Streaming<peer::ProposalFrame>, count: usize) -> Vec<peer::NumberedProposal> {
+    let mut read = Vec::new();
+    while read.len() < count {
+        read.extend(frames.message().await.expect("open").expect("not ended").proposals);
+    }
+    read
+}
+
+fn outcome(proposal: &peer::NumberedProposal) -> peer::NumberedOutcome {
+    let index = u64::from(proposal.request.as_ref().expect("a request").shard);
+    let committed = peer::propose_response::Committed { index, ..Default::default() };
+    let outcome = Some(peer::propose_response::Outcome::Committed(committed));
+    peer::NumberedOutcome { id: proposal.id, response: Some(peer::ProposeResponse { outcome }) }
+}
+
+fn index(response: &peer::ProposeResponse) -> u64 {
+    match &response.outcome {
+        Some(peer::propose_response::Outcome::Committed(committed)) => committed.index,
+        other => panic!("not committed: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn answers_find_their_callers_in_any_order() {
+    let bench = Bench::start().await;
+    let calls: Vec<_> = (1..=20).map(|shard| bench.send(shard, 10)).collect();
+    let (mut frames, answers) = bench.next_stream().await;
+    let proposals = read(&mut frames, calls.len()).await;
+    // One that nobody asked for is passed over.
+    let stray = peer::NumberedOutcome { id: 10_000, response: None };
+    let outcomes = std::iter::once(stray).chain(proposals.iter().rev().map(outcome)).collect();
+    answers.send(Ok(peer::OutcomeFrame { outcomes })).await.expect("open");
+    for (call, shard) in calls.into_iter().zip(1..) {
+        assert_eq!(index(&call.await.expect("no panic").expect("answered")), shard);
+    }
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_the_stream_broke_is_unknown_and_the_next_call_opens_another() {
+    let bench = Bench::start().await;
+    let lost = bench.send(1, 10);
+    let (mut frames, answers) = bench.next_stream().await;
+    read(&mut frames, 1).await;
+    drop((frames, answers));
+    assert!(matches!(lost.await.expect("no panic"), Err(Failure::Unknown(_))));
+    let next = bench.send(2, 10);
+    let (mut frames, answers) = bench.next_stream().await;
+    let proposals = read(&mut frames, 1).await;
+    answers.send(Ok(peer::OutcomeFrame { outcomes: vec![outcome(&proposals[0])] })).await.expect("open");
+    assert_eq!(index(&next.await.expect("no panic").expect("answered")), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_was_dropped_leaves_the_others_alone() {
+    let bench = Bench::start().await;
+    let (dropped, kept) = (bench.send(1, 10), bench.send(2, 10));
+    let (mut frames, answers) = bench.next_stream().await;
+    let proposals = read(&mut frames, 2).await;
+    dropped.abort();
+    assert!(dropped.await.expect_err("aborted").is_cancelled());
+    answers.send(Ok(peer::OutcomeFrame { outcomes: proposals.iter().map(outcome).collect() })).await.expect("open");
+    assert_eq!(index(&kept.await.expect("no panic").expect("answered")), 2);
+}
+
+#[tokio::test]
+async fn where_nobody_listens_nothing_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let (peers, proposals) = (Bench::peers(&address), Proposals::default());
+    let answered = proposals.call(THERE, peers.client(THERE).expect("known"), peer::ProposeRequest::default()).await;
+    assert!(matches!(answered, Err(Failure::Unsent)), "{answered:?}");
+}
+
+#[tokio::test]
+async fn a_big_request_has_to_go_by_itself() {
+    let bench = Bench::start().await;
+    let answered = bench.send(1, 2 << 20).await.expect("no panic");
+    assert!(matches!(answered, Err(Failure::TooBig)), "{answered:?}");
+}

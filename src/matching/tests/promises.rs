@@ -1,0 +1,172 @@
+//! Tasks started for polls that are still to come.
+
+use statemachine::op;
+
+use super::support::{queue, Bench};
+use crate::matching::types::{span, Limits, Reservation, Started};
+use crate::matching::words::{Delivery, Offered, Origin, Output, Polled};
+
+/// A worker that polled so often within the last tenth of a second, each time in vain; it is away now.
+fn busy(polls: usize) -> Bench {
+    let mut bench = Bench::new(Limits::default());
+    polls_end(&mut bench, polls);
+    bench
+}
+
+fn polls_end(bench: &mut Bench, polls: usize) {
+    for _ in 0..polls {
+        let poller = bench.park("w", Origin::Local);
+        bench.core.end(bench.now, poller, Delivery::Empty);
+    }
+    bench.core.take_outputs();
+    bench.pass(100);
+}
+
+fn reserve(bench: &mut Bench) -> Option<Reservation> {
+    bench.core.reserve(bench.now, &queue("q"))
+}
+
+fn started(id: u64) -> Started {
+    let answer = op::ReservationAnswer { id, ..Default::default() };
+    Started { shard: 1, answer, queries: Default::default() }
+}
+
+fn given_back(bench: &mut Bench) -> Vec<u64> {
+    let outputs = bench.core.take_outputs().into_iter();
+    let ids = outputs.filter_map(|output| match output {
+        Output::GiveBack(started) => Some(started.answer.id),
+        Output::Serve { .. } | Output::Pull { .. } => None,
+    });
+    ids.collect()
+}
+
+fn poll_gets(bench: &mut Bench, identity: &str) -> Option<u64> {
+    match bench.try_poll(identity, Origin::Local, None) {
+        Polled::Started(started) => Some(started.answer.id),
+        Polled::Task(_) | Polled::Parked(_) | Polled::ShutDown => None,
+    }
+}
+
+#[test]
+fn the_next_poll_of_a_busy_worker_is_promised_and_a_quarter_stays_free() {
+    let mut bench = busy(20);
+    let promised: Vec<_> = std::iter::from_fn(|| reserve(&mut bench)).collect();
+    assert_eq!(promised.len(), 15);
+    assert_eq!(promised[0].poller.identity, "w");
+    assert_ne!(promised[0].poller.request_id, promised[1].poller.request_id, "each hand-out has its own");
+    bench.core.release(bench.now, promised[0].id);
+    assert!(reserve(&mut bench).is_some(), "one made no task");
+    assert_eq!(reserve(&mut bench), None);
+}
+
+#[test]
+fn a_slow_worker_and_one_that_fell_silent_are_promised_nothing() {
+    let mut bench = busy(7);
+    assert_eq!(reserve(&mut bench), None);
+    let mut bench = busy(20);
+    bench.pass(100);
+    assert_eq!(reserve(&mut bench), None);
+}
+
+#[test]
+fn a_worker_whose_polls_go_away_is_not_relied_on() {
+    let mut bench = busy(20);
+    let poller = bench.park("w", Origin::Local);
+    bench.core.leave(bench.now, poller);
+    assert_eq!(reserve(&mut bench), None);
+}
+
+#[test]
+fn what_was_started_waits_for_a_poll_of_that_very_worker() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    assert_eq!(poll_gets(&mut bench, "another"), None);
+    assert_eq!(poll_gets(&mut bench, "w"), Some(promised.id));
+    assert_eq!(poll_gets(&mut bench, "w"), None);
+    bench.pass(1000);
+    assert!(given_back(&mut bench).is_empty());
+}
+
+#[test]
+fn a_poll_that_came_before_the_entry_was_applied_gets_it() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    bench.park("another", Origin::Local);
+    let poller = bench.park("w", Origin::Local);
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is taken");
+    assert_eq!(bench.served(), [(poller, format!("started {}", promised.id))]);
+}
+
+#[test]
+fn a_promise_that_is_not_kept_goes_back_and_no_other_is_made_for_a_while() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    bench.pass(199);
+    assert!(given_back(&mut bench).is_empty());
+    bench.pass(1);
+    assert_eq!(given_back(&mut bench), [promised.id]);
+    polls_end(&mut bench, 20);
+    assert_eq!(reserve(&mut bench), None);
+    bench.pass(1000);
+    polls_end(&mut bench, 20);
+    assert!(reserve(&mut bench).is_some());
+}
+
+#[test]
+fn tasks_that_wait_longer_have_their_turn_first_and_count() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    assert_eq!(bench.offer("a"), Offered::Kept);
+    bench.pass(1);
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    assert_eq!(bench.poll("w"), Some("a".to_owned()));
+    assert_eq!(poll_gets(&mut bench, "w"), Some(promised.id));
+    for number in 0..15 {
+        bench.offer(&format!("{number}"));
+    }
+    assert_eq!(reserve(&mut bench), None, "the polls to come have enough to do");
+}
+
+#[test]
+fn a_worker_that_stops_gives_back_at_once_what_was_started_for_it() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    let late = reserve(&mut bench).expect("promised");
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    bench.core.shut_down(bench.now, "ns", "sticky", "another-key");
+    assert_eq!(given_back(&mut bench), []);
+    bench.core.shut_down(bench.now, "ns", "sticky", "w-key");
+    assert_eq!(given_back(&mut bench), [promised.id]);
+    assert!(bench.core.fulfil(bench.now, started(late.id)).is_err(), "nobody will come for it");
+    assert_eq!(reserve(&mut bench), None);
+}
+
+#[test]
+fn a_node_that_stops_gives_back_at_once() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    let late = reserve(&mut bench).expect("promised");
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    bench.core.leave_node(bench.now);
+    assert_eq!(given_back(&mut bench), [promised.id]);
+    assert!(bench.core.fulfil(bench.now, started(late.id)).is_err(), "nobody will come for it");
+    assert_eq!(reserve(&mut bench), None);
+}
+
+#[test]
+fn a_poll_hurries_home_while_tasks_waited_there() {
+    let mut bench = Bench::new(Limits::default());
+    let calm = bench.park("w", Origin::Local);
+    let hurries = |bench: &Bench, poller| bench.core.hurries_home(bench.now, poller, &queue("q"));
+    assert!(!hurries(&bench, calm));
+    let mut waited = super::support::task(&queue("q"), "a", 3, bench.now);
+    waited.ready_time -= span::SECOND / 50;
+    bench.core.deliver(bench.now, calm, waited).expect("it waits");
+    assert!(matches!(bench.core.take_outputs()[..], [Output::Serve { delivery: Delivery::Task(_), .. }]));
+    let next = bench.park("w", Origin::Local);
+    assert!(hurries(&bench, next));
+    bench.pass(1000);
+    assert!(!hurries(&bench, next));
+}
