@@ -1,7 +1,7 @@
 //! Starts workflows, and knows when each was due.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub(super) struct Bench {
     /// Connections of their own: a worker does not wait behind starts.
     worker_clients: Vec<Client>,
     next: AtomicU64,
+    /// Workflows that wait for ever and have come to that.
+    at_rest: AtomicUsize,
     under_way: Mutex<HashMap<String, UnderWay>>,
 }
 
@@ -70,6 +72,7 @@ impl Bench {
             clients: clients.starters.clone(),
             worker_clients: clients.workers.clone(),
             next: AtomicU64::new(0),
+            at_rest: AtomicUsize::new(0),
             under_way: Mutex::default(),
         }
     }
@@ -85,6 +88,32 @@ impl Bench {
     fn one_of(&self, clients: &[Client]) -> Client {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) as usize;
         clients[turn % clients.len()].clone()
+    }
+
+    /// The task queue of a workflow or poll.
+    pub(super) fn queue(&self, number: usize) -> String {
+        match self.options.task_queues {
+            1 => self.plan.queue.clone(),
+            queues => format!("{}-{}", self.plan.queue, number % queues),
+        }
+    }
+
+    /// A workflow that waits for ever has done its first task.
+    pub(super) fn rests(&self) {
+        self.at_rest.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until so many rest, or no more come to it.
+    pub(super) async fn until_at_rest(&self, count: usize) -> usize {
+        let mut seen = (self.at_rest.load(Ordering::Relaxed), Instant::now());
+        while seen.0 < count && seen.1.elapsed() < PATIENCE {
+            tokio::time::sleep(PAUSE).await;
+            let now = self.at_rest.load(Ordering::Relaxed);
+            if now > seen.0 {
+                seen = (now, Instant::now());
+            }
+        }
+        seen.0
     }
 
     /// The server has acknowledged the end of a workflow.
@@ -104,7 +133,7 @@ impl Bench {
         let (sender, ended) = oneshot::channel();
         let under_way = UnderWay { due, ended: sender };
         self.under_way.lock().expect("nothing panics while it is held").insert(workflow_id.clone(), under_way);
-        let done = self.start(&workflow_id, scenario::WORKFLOW, &self.plan.queue, due).await
+        let done = self.start(&workflow_id, scenario::WORKFLOW, &self.queue(number as usize), due).await
             && self.signal(&workflow_id).await
             && self.update(&workflow_id).await
             && self.patiently(ended).await;
@@ -196,8 +225,8 @@ pub(super) async fn fill(bench: &Arc<Bench>, workflow_type: &'static str, count:
                     return started;
                 }
                 let workflow_id = format!("{}-{workflow_type}-{number}", bench.plan.queue);
-                started +=
-                    usize::from(bench.start(&workflow_id, workflow_type, &bench.plan.queue, Instant::now()).await);
+                let queue = bench.queue(number as usize);
+                started += usize::from(bench.start(&workflow_id, workflow_type, &queue, Instant::now()).await);
             }
         })
     });

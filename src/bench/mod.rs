@@ -66,11 +66,9 @@ async fn workflows(options: Options) -> anyhow::Result<()> {
         if options.idle > 0 {
             let begun = Instant::now();
             let started = load::fill(&bench, scenario::IDLE, options.idle).await;
-            println!(
-                "{:>14} | {started} workflows are open, {:.0} started/s",
-                "idle",
-                started as f64 / begun.elapsed().as_secs_f64()
-            );
+            let rate = started as f64 / begun.elapsed().as_secs_f64();
+            let at_rest = bench.until_at_rest(started).await;
+            println!("{:>14} | {started} workflows are open, {rate:.0} started/s, {at_rest} at rest", "idle");
         }
         let starts = load::start(&bench, load, &stop);
         report::progress(&recorder, "warm-up", load, options.warm_up).await;

@@ -58,6 +58,9 @@ pub struct Options {
     /// Polls that wait for activity tasks.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub activity_pollers: usize,
+    /// Workflows and polls are spread over so many task queues.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub task_queues: usize,
     /// HTTP/2 connections to each address, for starting workflows and as many for working on them.
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub connections: usize,
@@ -117,6 +120,8 @@ impl Options {
         ensure!(self.runs > 0, "--runs: at least one");
         ensure!(self.connections > 0, "--connections: at least one");
         ensure!(self.workflow_pollers > 0 && self.activity_pollers > 0, "pollers: at least one of each kind");
+        let pollers = self.workflow_pollers.min(self.activity_pollers);
+        ensure!((1..=pollers).contains(&self.task_queues), "--task-queues: at least one, and pollers for each");
         ensure!(self.in_flight.iter().all(|&count| count > 0), "--in-flight: at least one");
         ensure!(self.rate.iter().all(|&rate| rate > 0.0 && rate <= 1e6), "--rate: more than 0, at most 1000000");
         Ok(())

@@ -50,15 +50,15 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The commands of the next workflow task, and whether the workflow ends with them.
-    pub(super) fn next(&self, workflow_type: &str, events: &[HistoryEvent]) -> (Vec<Command>, bool) {
+    pub(super) fn next(&self, workflow_type: &str, queue: &str, events: &[HistoryEvent]) -> (Vec<Command>, bool) {
         match workflow_type {
             CHILD => (vec![self.complete()], true),
             IDLE => (Vec::new(), false),
-            _ => self.next_step(events),
+            _ => self.next_step(queue, events),
         }
     }
 
-    fn next_step(&self, events: &[HistoryEvent]) -> (Vec<Command>, bool) {
+    fn next_step(&self, queue: &str, events: &[HistoryEvent]) -> (Vec<Command>, bool) {
         let count = |kind: EventType| events.iter().filter(|event| event.event_type == kind as i32).count();
         let (begun, ended) = match self.scenario {
             Scenario::Activities | Scenario::Parallel => {
@@ -73,7 +73,7 @@ impl Plan {
             ),
             Scenario::Long if count(EventType::ActivityTaskScheduled) == 0 => {
                 let markers = (0..self.steps).map(|_| self.marker());
-                return (markers.chain([self.activity(0)]).collect(), false);
+                return (markers.chain([self.activity(queue, 0)]).collect(), false);
             }
             Scenario::Long => (0, self.steps * count(EventType::ActivityTaskCompleted)),
         };
@@ -84,10 +84,10 @@ impl Plan {
             Scenario::Parallel => self.steps,
             _ => ended + 1,
         };
-        ((begun..wanted).map(|step| self.step(step)).collect(), false)
+        ((begun..wanted).map(|step| self.step(queue, step)).collect(), false)
     }
 
-    fn step(&self, step: usize) -> Command {
+    fn step(&self, queue: &str, step: usize) -> Command {
         match self.scenario {
             Scenario::Children => command(
                 CommandType::StartChildWorkflowExecution,
@@ -95,7 +95,6 @@ impl Plan {
                     StartChildWorkflowExecutionCommandAttributes {
                         workflow_id: format!("child-{}", uuid::Uuid::new_v4().simple()),
                         workflow_type: Some(WorkflowType { name: CHILD.into() }),
-                        task_queue: Some(task_queue(&self.queue)),
                         input: Some(self.payloads.clone()),
                         ..Default::default()
                     },
@@ -108,17 +107,17 @@ impl Plan {
                     start_to_fire_timeout: Some(TIMER),
                 }),
             ),
-            _ => self.activity(step),
+            _ => self.activity(queue, step),
         }
     }
 
-    fn activity(&self, step: usize) -> Command {
+    fn activity(&self, queue: &str, step: usize) -> Command {
         command(
             CommandType::ScheduleActivityTask,
             Attributes::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
                 activity_id: step.to_string(),
                 activity_type: Some(ActivityType { name: "step".into() }),
-                task_queue: Some(task_queue(&self.queue)),
+                task_queue: Some(task_queue(queue)),
                 input: Some(self.payloads.clone()),
                 start_to_close_timeout: Some(ACTIVITY_TIMEOUT),
                 ..Default::default()
@@ -184,7 +183,7 @@ mod tests {
         use EventType::{ActivityTaskCompleted as Done, ActivityTaskScheduled as Scheduled};
         let plan = |scenario, steps| {
             let plan = plan(scenario, steps);
-            move |events: &[HistoryEvent]| plan.next(WORKFLOW, events)
+            move |events: &[HistoryEvent]| plan.next(WORKFLOW, "q", events)
         };
         let (commands, ends) = plan(Scenario::Activities, 2)(&events(&[Scheduled, Done]));
         assert_eq!((commands.len(), ends), (1, false));

@@ -26,23 +26,23 @@ const IDENTITY: &str = "everstep-bench-worker";
 /// Runs until `stop`.
 pub(super) fn start(bench: &Arc<Bench>, stop: &CancellationToken) -> JoinHandle<()> {
     let polls = TaskTracker::new();
-    for _ in 0..bench.options.workflow_pollers {
-        let (bench, stop) = (bench.clone(), stop.clone());
+    for number in 0..bench.options.workflow_pollers {
+        let (bench, stop, queue) = (bench.clone(), stop.clone(), bench.queue(number));
         polls.spawn(async move {
             while !stop.is_cancelled() {
                 tokio::select! {
-                    () = poll_workflow_task(&bench) => {}
+                    () = poll_workflow_task(&bench, &queue) => {}
                     () = stop.cancelled() => {}
                 }
             }
         });
     }
-    for _ in 0..bench.options.activity_pollers {
-        let (bench, stop) = (bench.clone(), stop.clone());
+    for number in 0..bench.options.activity_pollers {
+        let (bench, stop, queue) = (bench.clone(), stop.clone(), bench.queue(number));
         polls.spawn(async move {
             while !stop.is_cancelled() {
                 tokio::select! {
-                    () = poll_activity_task(&bench) => {}
+                    () = poll_activity_task(&bench, &queue) => {}
                     () = stop.cancelled() => {}
                 }
             }
@@ -52,10 +52,10 @@ pub(super) fn start(bench: &Arc<Bench>, stop: &CancellationToken) -> JoinHandle<
     tokio::spawn(async move { polls.wait().await })
 }
 
-async fn poll_workflow_task(bench: &Arc<Bench>) {
+async fn poll_workflow_task(bench: &Arc<Bench>, queue: &str) {
     let request = PollWorkflowTaskQueueRequest {
         namespace: bench.options.namespace.clone(),
-        task_queue: Some(task_queue(&bench.plan.queue)),
+        task_queue: Some(task_queue(queue)),
         identity: IDENTITY.into(),
         ..Default::default()
     };
@@ -64,15 +64,15 @@ async fn poll_workflow_task(bench: &Arc<Bench>) {
             let task = response.into_inner();
             if !task.task_token.is_empty() {
                 bench.recorder.handed_out(since(task.scheduled_time));
-                let bench = bench.clone();
-                tokio::spawn(async move { answer_workflow_task(&bench, task).await });
+                let (bench, queue) = (bench.clone(), queue.to_owned());
+                tokio::spawn(async move { answer_workflow_task(&bench, &queue, task).await });
             }
         }
         Err(status) => failed(bench, "poll", &status).await,
     }
 }
 
-async fn answer_workflow_task(bench: &Bench, task: PollWorkflowTaskQueueResponse) {
+async fn answer_workflow_task(bench: &Bench, queue: &str, task: PollWorkflowTaskQueueResponse) {
     let workflow_id = task.workflow_execution.as_ref().map(|run| run.workflow_id.clone()).unwrap_or_default();
     let events = match whole_history(bench, &task).await {
         Ok(events) => events,
@@ -80,7 +80,7 @@ async fn answer_workflow_task(bench: &Bench, task: PollWorkflowTaskQueueResponse
     };
     let workflow_type = task.workflow_type.as_ref().map(|kind| kind.name.as_str()).unwrap_or_default();
     let is_measured = workflow_type == scenario::WORKFLOW;
-    let (mut commands, mut ends) = bench.plan.next(workflow_type, &events);
+    let (mut commands, mut ends) = bench.plan.next(workflow_type, queue, &events);
     let mut messages = Vec::new();
     for update in &task.messages {
         commands.splice(0..0, updates::handle(update, &bench.plan.payloads, &mut messages));
@@ -102,6 +102,8 @@ async fn answer_workflow_task(bench: &Bench, task: PollWorkflowTaskQueueResponse
             bench.recorder.transition();
             if ends && is_measured {
                 bench.ended(&workflow_id);
+            } else if workflow_type == scenario::IDLE {
+                bench.rests();
             }
         }
         Err(status) => failed(bench, "answer", &status).await,
@@ -125,10 +127,10 @@ async fn whole_history(bench: &Bench, task: &PollWorkflowTaskQueueResponse) -> R
     Ok(events)
 }
 
-async fn poll_activity_task(bench: &Arc<Bench>) {
+async fn poll_activity_task(bench: &Arc<Bench>, queue: &str) {
     let request = PollActivityTaskQueueRequest {
         namespace: bench.options.namespace.clone(),
-        task_queue: Some(task_queue(&bench.plan.queue)),
+        task_queue: Some(task_queue(queue)),
         identity: IDENTITY.into(),
         ..Default::default()
     };

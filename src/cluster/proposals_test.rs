@@ -1,6 +1,6 @@
 //! Proposals on a stream, against a peer that answers when and as it is told.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -10,7 +10,7 @@ use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::cluster_server::{Cluster, ClusterServer};
 use statemachine::state;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, Mutex};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -92,7 +92,7 @@ impl Bench {
     }
 
     async fn next_stream(&self) -> (Streaming<peer::ProposalFrame>, Frames) {
-        let mut opened = self.opened.try_lock().expect("one at a time");
+        let mut opened = self.opened.lock().await;
         tokio::time::timeout(Duration::from_secs(10), opened.recv()).await.expect("soon").expect("the server runs")
     }
 }

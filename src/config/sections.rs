@@ -33,7 +33,7 @@ pub struct Raft {
 impl Default for Raft {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(150),
+            heartbeat: Duration::from_millis(180),
             election_min: Duration::from_millis(300),
             election_max: Duration::from_millis(450),
             append_entries_max: 1024,

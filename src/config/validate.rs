@@ -72,7 +72,10 @@ fn check_address(key: &str, address: &str) -> anyhow::Result<()> {
 
 fn check_raft(raft: &Raft) -> anyhow::Result<()> {
     ensure!(raft.heartbeat >= Duration::from_millis(5), "raft.heartbeat: must be 5ms or more");
-    ensure!(raft.election_min >= raft.heartbeat * 2, "raft.election_min: must be at least twice raft.heartbeat");
+    ensure!(
+        raft.election_min >= raft.heartbeat * 3 / 2,
+        "raft.election_min: must be at least 1.5 times raft.heartbeat"
+    );
     ensure!(raft.election_max > raft.election_min, "raft.election_max: must be more than raft.election_min");
     ensure!(raft.append_entries_max >= 1, "raft.append_entries_max: must be 1 or more");
     ensure!(raft.append_bytes_max >= 1, "raft.append_bytes_max: must be 1 or more");

@@ -150,7 +150,7 @@ impl Promises {
         let its = |poller: &op::Poller| poller.worker_instance_key == worker_instance_key;
         self.workers.retain(|worker| !its(&worker.poller));
         let (gone, kept): (Vec<Kept>, _) = self.kept.drain(..).partition(|kept| its(&kept.poller));
-        self.kept = kept;
+        self.kept = kept.into();
         self.owed -= gone.len();
         gone.into_iter().map(|kept| kept.started).collect()
     }

@@ -219,7 +219,7 @@ fn openraft_config(config: &RaftConfig) -> Result<openraft::Config, OpenError> {
         max_in_snapshot_log_to_keep: config.log_entries_kept,
         purge_batch_size: config.log_entries_kept.clamp(1, 1024),
         // Heartbeats that replication has just made superfluous are not sent.
-        heartbeat_min_interval: Some(heartbeat / 2),
+        heartbeat_min_interval: Some(heartbeat / 3),
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         backoff: "50ms 100ms 200ms ...400ms".to_owned(),
