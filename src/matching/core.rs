@@ -207,12 +207,15 @@ impl Core {
         }
         self.buffered -= queue.buffer.expire(now);
         if poll.origin == Origin::Local {
-            queue.promises.saw(now, &poll.poller);
             if let Some(started) = queue.promises.take(&poll.poller, queue.buffer.oldest()) {
+                queue.promises.served(now, &poll.poller, 0);
                 return Ok(Polled::Started(Box::new(started)));
             }
         }
         if let Some(task) = queue.next_task(now) {
+            if poll.origin == Origin::Local {
+                queue.promises.served(now, &poll.poller, 0);
+            }
             self.buffered -= 1;
             self.revisit(now, &poll.queue);
             return Ok(Polled::Task(Box::new(task)));
@@ -449,7 +452,12 @@ impl Core {
     }
 
     pub(super) fn serve(&mut self, now: i64, poller: PollerId, delivery: Delivery) {
-        self.take_out(now, poller);
+        let served = self.take_out(now, poller).filter(|parked| parked.origin == Origin::Local);
+        if let (Some(parked), Delivery::Task(_)) = (served, &delivery) {
+            if let Some(queue) = self.queues.get_mut(&parked.queue) {
+                queue.promises.served(now, &parked.poller, now - parked.since);
+            }
+        }
         self.outputs.push(Output::Serve { poller, delivery });
     }
 

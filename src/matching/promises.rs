@@ -1,6 +1,9 @@
 //! Polls that are not here yet but will be: a worker that asks hundreds of times a second is away for a moment only, and
 //! a proposal may start a task for its next poll instead of leaving it to an entry of its own.
 //!
+//! Only polls that hardly waited speak for the next one: where they wait, they wait at other nodes too, and a proposal
+//! there finds them while a promise here would not be kept.
+//!
 //! A promise is kept by a poll of the very worker it was made for. One that is not kept soon goes back, and the queue
 //! makes no other for a while.
 
@@ -12,12 +15,14 @@ use super::types::{span, Started};
 
 /// What came in one such span is expected of the next, ns.
 const WINDOW: i64 = span::SECOND / 10;
-/// A worker that asked less often in a window is not relied on.
+/// A poll that waited longer does not count, ns.
+const QUICK: i64 = 5 * span::SECOND / 1000;
+/// A worker with fewer quick polls in a window is not relied on.
 const POLLS_MIN: usize = 8;
 /// Workers of one queue whose polls are counted; they are few, or none is fast.
 const WORKERS_MAX: usize = 8;
 /// A started task waits so long for the poll, ns.
-const PATIENCE: i64 = span::SECOND;
+const PATIENCE: i64 = span::SECOND / 2;
 /// After a promise that was not kept, ns; twice as long each time, if that comes soon after the last.
 const PAUSE: i64 = span::SECOND;
 const PAUSE_MAX: i64 = 60 * span::SECOND;
@@ -84,8 +89,11 @@ fn same_worker(a: &op::Poller, b: &op::Poller) -> bool {
 }
 
 impl Promises {
-    /// A worker asked this node.
-    pub(super) fn saw(&mut self, now: i64, poller: &op::Poller) {
+    /// A poll of this node got a task, or goes along with a proposal, after so long a wait.
+    pub(super) fn served(&mut self, now: i64, poller: &op::Poller, waited: i64) {
+        if waited > QUICK {
+            return;
+        }
         if let Some(worker) = self.workers.iter_mut().find(|worker| same_worker(&worker.poller, poller)) {
             worker.turn(now);
             worker.polls += 1;

@@ -44,6 +44,7 @@ impl Core {
                 queue.reserved += 1;
                 let parked = self.pollers.get_mut(&poller).expect("parked pollers are known");
                 parked.reservation = Some(id);
+                queue.promises.served(now, &parked.poller, now - parked.since);
                 (Holder::Parked(poller), parked.poller.clone())
             }
             (None, Some(worker)) => {

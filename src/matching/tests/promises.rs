@@ -6,17 +6,21 @@ use super::support::{queue, Bench};
 use crate::matching::types::{span, Limits, Reservation, Started};
 use crate::matching::words::{Delivery, Offered, Origin, Output, Polled};
 
-/// A worker that polled so often within the last tenth of a second, each time in vain; it is away now.
+/// A worker that got so many tasks within the last tenth of a second, each at once; it is away now.
 fn busy(polls: usize) -> Bench {
     let mut bench = Bench::new(Limits::default());
-    polls_end(&mut bench, polls);
+    polls_are_served(&mut bench, polls, 0);
     bench
 }
 
-fn polls_end(bench: &mut Bench, polls: usize) {
+/// So many polls of the worker, each of which waits so many milliseconds for its task.
+fn polls_are_served(bench: &mut Bench, polls: usize, wait: i64) {
     for _ in 0..polls {
-        let poller = bench.park("w", Origin::Local);
-        bench.core.end(bench.now, poller, Delivery::Empty);
+        bench.park("w", Origin::Local);
+    }
+    bench.pass(wait);
+    for number in 0..polls {
+        assert_eq!(bench.offer(&format!("{}-{number}", bench.now)), Offered::Taken);
     }
     bench.core.take_outputs();
     bench.pass(100);
@@ -68,6 +72,28 @@ fn a_slow_worker_and_one_that_fell_silent_are_promised_nothing() {
     assert_eq!(reserve(&mut bench), None);
 }
 
+/// Its polls wait at other nodes too, and the next one may come there.
+#[test]
+fn a_worker_whose_polls_have_to_wait_is_promised_nothing() {
+    let mut bench = Bench::new(Limits::default());
+    polls_are_served(&mut bench, 20, 6);
+    assert_eq!(reserve(&mut bench), None);
+    polls_are_served(&mut bench, 20, 5);
+    assert!(reserve(&mut bench).is_some());
+}
+
+#[test]
+fn polls_that_go_along_with_proposals_count_too() {
+    let mut bench = Bench::new(Limits::default());
+    for _ in 0..8 {
+        bench.park("w", Origin::Local);
+        let reserved = reserve(&mut bench).expect("one waits");
+        bench.core.fulfil(bench.now, started(reserved.id)).expect("it waits for it");
+    }
+    bench.pass(100);
+    assert!(reserve(&mut bench).is_some());
+}
+
 #[test]
 fn a_worker_whose_polls_go_away_is_not_relied_on() {
     let mut bench = busy(20);
@@ -103,14 +129,14 @@ fn a_promise_that_is_not_kept_goes_back_and_no_other_is_made_for_a_while() {
     let mut bench = busy(20);
     let promised = reserve(&mut bench).expect("promised");
     bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
-    bench.pass(999);
+    bench.pass(499);
     assert!(given_back(&mut bench).is_empty());
     bench.pass(1);
     assert_eq!(given_back(&mut bench), [promised.id]);
-    polls_end(&mut bench, 20);
+    polls_are_served(&mut bench, 20, 0);
     assert_eq!(reserve(&mut bench), None);
     bench.pass(1000);
-    polls_end(&mut bench, 20);
+    polls_are_served(&mut bench, 20, 0);
     assert!(reserve(&mut bench).is_some());
 }
 
