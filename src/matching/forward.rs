@@ -22,6 +22,13 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// So long a poll waits for a task of this node's own shards before it also waits at the home.
 const HERE_FIRST: Duration = Duration::from_millis(5);
 
+/// How a registration ended for a poller that is still waiting.
+enum Came {
+    Nothing,
+    /// A task, when a proposal had the poller already: it went back.
+    TooLate,
+}
+
 impl Matching {
     /// Keeps the poller registered at the home, wherever that moves, until the deadline is long past. Dropping the
     /// future ends the registration; a task that comes through it after that goes back.
@@ -44,9 +51,7 @@ impl Matching {
             return;
         }
         sleep(HERE_FIRST).await;
-        while self.with_inner(|inner, _| inner.core.is_reserved(id)) {
-            sleep(HERE_FIRST).await;
-        }
+        self.until_free(id).await;
     }
 
     /// One registration; ends when it is answered or when the home is elsewhere.
@@ -65,7 +70,10 @@ impl Matching {
         let mut call = tokio::spawn(self.clone().call_home(home, id, request, ended));
         loop {
             tokio::select! {
-                _ = &mut call => break,
+                came = &mut call => match came {
+                    Ok(Came::TooLate) => return self.until_free(id).await,
+                    Ok(Came::Nothing) | Err(_) => break,
+                },
                 () = self.look_again() => {
                     if self.shared.topology.home(&poll.queue) != Some(home) {
                         break;
@@ -76,6 +84,13 @@ impl Matching {
         sleep(PAUSE).await;
     }
 
+    /// Waits while a proposal has the poller.
+    async fn until_free(&self, id: PollerId) {
+        while self.with_inner(|inner, _| inner.core.is_reserved(id)) {
+            sleep(HERE_FIRST).await;
+        }
+    }
+
     /// Waits until the home may have moved.
     async fn look_again(&self) {
         tokio::select! {
@@ -84,7 +99,13 @@ impl Matching {
         }
     }
 
-    async fn call_home(self, home: u64, id: PollerId, request: peer::PollTaskRequest, ended: oneshot::Receiver<()>) {
+    async fn call_home(
+        self,
+        home: u64,
+        id: PollerId,
+        request: peer::PollTaskRequest,
+        ended: oneshot::Receiver<()>,
+    ) -> Came {
         let mut call = self.shared.topology.call(home, Call::PollTask(Box::new(request)));
         let reply = tokio::select! {
             reply = &mut call => reply,
@@ -92,7 +113,7 @@ impl Matching {
                 self.send_to(home, Outgoing::Cancel(id.0));
                 match timeout(LAST_WORD, call).await {
                     Ok(reply) => reply,
-                    Err(_) => return,
+                    Err(_) => return Came::Nothing,
                 }
             }
         };
@@ -104,10 +125,10 @@ impl Matching {
                 None
             }
         };
-        if let Some(Ok((task, _))) = task.map(wire::task_from) {
-            if let Err(task) = self.with_inner(|inner, now| inner.core.deliver(now, id, task)) {
-                self.offer_each(vec![*task], Reason::Returned);
-            }
+        let Some(Ok((task, _))) = task.map(wire::task_from) else { return Came::Nothing };
+        if let Err(task) = self.with_inner(|inner, now| inner.core.deliver(now, id, task)) {
+            self.offer_each(vec![*task], Reason::Returned);
         }
+        Came::TooLate
     }
 }

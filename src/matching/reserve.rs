@@ -57,7 +57,8 @@ impl Core {
         Some(Reservation { id, queue: key.clone(), poller })
     }
 
-    /// The proposal made no task for it: the poller waits again, in its old place, unless its worker stopped meanwhile.
+    /// The proposal made no task for it: the poller waits again, in its old place, unless its worker stopped meanwhile or
+    /// something was started for its next poll.
     pub(super) fn release(&mut self, now: i64, reservation: u64) {
         let Some(reserved) = self.reservations.remove(&reservation) else { return };
         let Some(queue) = self.queues.get_mut(&reserved.queue) else { return };
@@ -71,6 +72,8 @@ impl Core {
                 queue.park(parked.origin, id);
                 if parked.stopped {
                     self.end(now, id, Delivery::Empty);
+                } else if let Some(started) = queue.promises.take(&parked.poller, queue.buffer.oldest()) {
+                    self.serve(now, id, Delivery::Started(Box::new(started)));
                 } else {
                     self.revisit(now, &reserved.queue);
                 }

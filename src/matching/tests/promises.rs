@@ -124,6 +124,20 @@ fn a_poll_that_came_before_the_entry_was_applied_gets_it() {
     assert_eq!(bench.served(), [(poller, format!("started {}", promised.id))]);
 }
 
+/// It was reserved for a proposal that made no task, while another proposal relied on the worker's next poll.
+#[test]
+fn a_poll_that_waits_again_gets_what_was_started_for_the_next_one() {
+    let mut bench = busy(20);
+    let poller = bench.park("w", Origin::Local);
+    let reserved = reserve(&mut bench).expect("one waits");
+    let promised = reserve(&mut bench).expect("promised");
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    bench.core.take_outputs();
+    bench.core.release(bench.now, reserved.id);
+    let delivery = Delivery::Started(Box::new(started(promised.id)));
+    assert_eq!(bench.core.take_outputs(), [Output::Serve { poller, delivery }]);
+}
+
 #[test]
 fn a_promise_that_is_not_kept_goes_back_and_no_other_is_made_for_a_while() {
     let mut bench = busy(20);
