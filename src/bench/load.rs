@@ -78,16 +78,14 @@ impl Bench {
     }
 
     fn client(&self) -> Client {
-        self.one_of(&self.clients)
-    }
-
-    pub(super) fn worker_client(&self) -> Client {
-        self.one_of(&self.worker_clients)
-    }
-
-    fn one_of(&self, clients: &[Client]) -> Client {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) as usize;
-        clients[turn % clients.len()].clone()
+        self.clients[turn % self.clients.len()].clone()
+    }
+
+    /// A poller's connection, and which one that is. Those of each queue are spread over all.
+    pub(super) fn worker_client(&self, poller: usize) -> (usize, Client) {
+        let connection = (poller + poller / self.options.task_queues) % self.worker_clients.len();
+        (connection, self.worker_clients[connection].clone())
     }
 
     /// The task queue of a workflow or poll.

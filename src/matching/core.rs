@@ -12,9 +12,6 @@ use super::shares::{self, Shares};
 use super::types::{span, Exhausted, Limits, Task};
 use super::words::{Delivery, Described, Offered, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 
-/// One of so many pollers goes to its queue's home at once, whatever is known.
-const SCOUTS: u64 = 8;
-
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) queue: QueueKey,
@@ -22,6 +19,8 @@ pub(super) struct Parked {
     pub(super) poller: op::Poller,
     pub(super) reservation: Option<u64>,
     pub(super) since: i64,
+    /// It waits at the queue's home, too.
+    pub(super) at_home: bool,
     /// Its worker stopped while it was reserved: it does not wait again.
     pub(super) stopped: bool,
 }
@@ -239,6 +238,7 @@ impl Core {
             poller: poll.poller,
             reservation: None,
             since: now,
+            at_home: false,
             stopped: false,
         };
         self.pollers.insert(id, parked);
@@ -293,10 +293,18 @@ impl Core {
         }
     }
 
-    /// Whether a poller should go to its queue's home at once: tasks wait there, as far as is known, or it is one of the
-    /// few that find out. Most are served where they are before they would arrive.
-    pub(super) fn hurries_home(&self, now: i64, poller: PollerId, key: &QueueKey) -> bool {
-        poller.0.is_multiple_of(SCOUTS) || self.queues.get(key).is_none_or(|queue| queue.home_is_behind(now))
+    /// Whether a poller should go to its queue's home at once. Most are served where they are before they would arrive.
+    pub(super) fn hurries_home(&self, now: i64, key: &QueueKey) -> bool {
+        self.queues.get(key).is_none_or(|queue| queue.wants_at_home(now))
+    }
+
+    /// The poller also waits at its queue's home from now on.
+    pub(super) fn goes_home(&mut self, now: i64, poller: PollerId) {
+        let Some(parked) = self.pollers.get_mut(&poller) else { return };
+        parked.at_home = true;
+        if let Some(queue) = self.queues.get_mut(&parked.queue) {
+            queue.goes_home(now, poller);
+        }
     }
 
     pub(super) fn is_reserved(&self, poller: PollerId) -> bool {

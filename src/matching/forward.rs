@@ -47,7 +47,7 @@ impl Matching {
 
     /// A busy worker's poll is mostly taken where it is, by a proposal: it does not go to the home for that.
     async fn wait_here_first(&self, id: PollerId, queue: &QueueKey) {
-        if self.place(queue) == Place::Home || self.with_inner(|inner, now| inner.core.hurries_home(now, id, queue)) {
+        if self.place(queue) == Place::Home || self.with_inner(|inner, now| inner.core.hurries_home(now, queue)) {
             return;
         }
         sleep(HERE_FIRST).await;
@@ -56,6 +56,7 @@ impl Matching {
 
     /// One registration; ends when it is answered or when the home is elsewhere.
     async fn wait_at(&self, home: u64, id: PollerId, poll: &Poll, deadline: Instant) {
+        self.with_inner(|inner, now| inner.core.goes_home(now, id));
         let remaining = deadline.saturating_duration_since(Instant::now());
         let request = peer::PollTaskRequest {
             node: self.shared.topology.this_node(),

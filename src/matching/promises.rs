@@ -22,10 +22,10 @@ const POLLS_MIN: usize = 8;
 /// Workers of one queue whose polls are counted; they are few, or none is fast.
 const WORKERS_MAX: usize = 8;
 /// A started task waits so long for the poll, ns.
-const PATIENCE: i64 = span::SECOND / 2;
+const PATIENCE: i64 = span::SECOND / 4;
 /// After a promise that was not kept, ns; twice as long each time, if that comes soon after the last.
 const PAUSE: i64 = span::SECOND;
-const PAUSE_MAX: i64 = 60 * span::SECOND;
+const PAUSE_MAX: i64 = 3600 * span::SECOND;
 const SOON: i64 = 60 * span::SECOND;
 
 #[derive(Debug, Default)]

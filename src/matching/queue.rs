@@ -24,6 +24,9 @@ const SHORT: i64 = span::SECOND / 100;
 /// One that waited so long tells that this node's pollers are needed there, ns.
 const STARVES: i64 = span::SECOND / 10;
 
+/// One poller goes to the home at once if none was there for so long, ns.
+const SCOUT: i64 = span::SECOND / 100;
+
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) buffer: Buffer,
@@ -34,9 +37,13 @@ pub(super) struct Queue {
     pub(super) rates: Rates,
     /// Advice to add pollers, which is not given too often.
     advice: Option<Bucket>,
-    /// Pollers that wait, in the order in which they came; those of this node are served first.
+    /// Pollers that wait, in the order in which they came; those of this node are served first, and of them those that do
+    /// not also wait at the home.
     local: BTreeSet<PollerId>,
+    abroad: BTreeSet<PollerId>,
     remote: BTreeSet<PollerId>,
+    /// When one of this node last went to the home.
+    went_home: i64,
     pub(super) reserved: usize,
     pub(super) promises: Promises,
     /// Tasks wait for pollers at the home, as far as was seen, until then; and they wait long.
@@ -78,26 +85,34 @@ impl Queue {
     }
 
     pub(super) fn unpark(&mut self, now: i64, poller: PollerId) {
-        if self.local.remove(&poller) || self.remote.remove(&poller) {
+        if self.local.remove(&poller) || self.abroad.remove(&poller) || self.remote.remove(&poller) {
             self.last_poll = Some(now);
             self.last_use = now;
         }
     }
 
+    /// A parked poller of this node now waits at the home, too.
+    pub(super) fn goes_home(&mut self, now: i64, poller: PollerId) {
+        self.went_home = now;
+        if self.local.remove(&poller) {
+            self.abroad.insert(poller);
+        }
+    }
+
     pub(super) fn parked(&self) -> usize {
-        self.local.len() + self.remote.len()
+        self.local.len() + self.abroad.len() + self.remote.len()
     }
 
     pub(super) fn first_local(&self) -> Option<PollerId> {
-        self.local.first().copied()
+        self.local.first().or(self.abroad.first()).copied()
     }
 
     pub(super) fn locals(&self) -> impl Iterator<Item = PollerId> + '_ {
-        self.local.iter().copied()
+        self.local.iter().chain(&self.abroad).copied()
     }
 
     pub(super) fn first(&self) -> Option<PollerId> {
-        self.local.first().or(self.remote.first()).copied()
+        self.first_local().or(self.remote.first().copied())
     }
 
     pub(super) fn remotes(&self) -> Vec<PollerId> {
@@ -146,8 +161,11 @@ impl Queue {
         }
     }
 
-    pub(super) fn home_is_behind(&self, now: i64) -> bool {
-        self.home_behind.is_some_and(|until| now < until)
+    /// Whether the home wants another poller of this node: tasks wait there, as far as is known, or none of this node has
+    /// been there for a while to find out.
+    pub(super) fn wants_at_home(&self, now: i64) -> bool {
+        let behind = self.home_behind.is_some_and(|until| now < until);
+        behind || (self.abroad.is_empty() && self.went_home + SCOUT <= now)
     }
 
     /// The next task that may go out now.

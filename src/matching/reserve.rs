@@ -70,6 +70,9 @@ impl Core {
                 parked.reservation = None;
                 queue.reserved -= 1;
                 queue.park(parked.origin, id);
+                if parked.at_home {
+                    queue.goes_home(now, id);
+                }
                 if parked.stopped {
                     self.end(now, id, Delivery::Empty);
                 } else if let Some(started) = queue.promises.take(&parked.poller, queue.buffer.oldest()) {

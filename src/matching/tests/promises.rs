@@ -143,7 +143,7 @@ fn a_promise_that_is_not_kept_goes_back_and_no_other_is_made_for_a_while() {
     let mut bench = busy(20);
     let promised = reserve(&mut bench).expect("promised");
     bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
-    bench.pass(499);
+    bench.pass(249);
     assert!(given_back(&mut bench).is_empty());
     bench.pass(1);
     assert_eq!(given_back(&mut bench), [promised.id]);
@@ -199,14 +199,50 @@ fn a_node_that_stops_gives_back_at_once() {
 fn a_poll_hurries_home_while_tasks_waited_there() {
     let mut bench = Bench::new(Limits::default());
     let calm = bench.park("w", Origin::Local);
-    let hurries = |bench: &Bench, poller| bench.core.hurries_home(bench.now, poller, &queue("q"));
-    assert!(!hurries(&bench, calm));
+    bench.core.goes_home(bench.now, calm);
+    let hurries = |bench: &Bench| bench.core.hurries_home(bench.now, &queue("q"));
+    assert!(!hurries(&bench));
     let mut waited = super::support::task(&queue("q"), "a", 3, bench.now);
     waited.ready_time -= span::SECOND / 50;
     bench.core.deliver(bench.now, calm, waited).expect("it waits");
     assert!(matches!(bench.core.take_outputs()[..], [Output::Serve { delivery: Delivery::Task(_), .. }]));
-    let next = bench.park("w", Origin::Local);
-    assert!(hurries(&bench, next));
+    bench.park("w", Origin::Local);
+    assert!(hurries(&bench));
+}
+
+/// One is always there to find out, and it is the last of its node to be taken for something else.
+#[test]
+fn a_poll_hurries_home_if_none_of_its_node_was_there_for_a_while() {
+    let mut bench = Bench::new(Limits::default());
+    let hurries = |bench: &Bench| bench.core.hurries_home(bench.now, &queue("q"));
+    let scout = bench.park("w", Origin::Local);
+    assert!(hurries(&bench));
+    bench.core.goes_home(bench.now, scout);
     bench.pass(1000);
-    assert!(!hurries(&bench, next));
+    assert!(!hurries(&bench), "it is still there");
+    let other = bench.park("w", Origin::Local);
+    assert_eq!(bench.offer("a"), Offered::Taken);
+    assert_eq!(bench.served(), [(other, "a".to_owned())]);
+    assert_eq!(bench.offer("b"), Offered::Taken);
+    assert_eq!(bench.served(), [(scout, "b".to_owned())]);
+    let scout = bench.park("w", Origin::Local);
+    assert!(hurries(&bench));
+    bench.core.goes_home(bench.now, scout);
+    bench.core.leave(bench.now, scout);
+    bench.pass(9);
+    assert!(!hurries(&bench), "one was there a moment ago");
+    bench.pass(1);
+    assert!(hurries(&bench));
+}
+
+#[test]
+fn a_poll_that_waits_again_waits_at_its_home_as_before() {
+    let mut bench = Bench::new(Limits::default());
+    let scout = bench.park("w", Origin::Local);
+    bench.core.goes_home(bench.now, scout);
+    let reserved = reserve(&mut bench).expect("it waits");
+    bench.core.release(bench.now, reserved.id);
+    let other = bench.park("w", Origin::Local);
+    assert_eq!(bench.offer("a"), Offered::Taken);
+    assert_eq!(bench.served(), [(other, "a".to_owned())]);
 }
