@@ -78,6 +78,7 @@ pub const TEXTS: &[(&str, &str)] = &[
     ("features.cross_namespace_commands", "Workflows may signal, cancel and start workflows of other namespaces."),
     ("features.end_polls_on_shutdown", "A worker that says it shuts down has its polls ended at once."),
     ("features.worker_heartbeats", "Workers are asked to report themselves."),
+    ("features.raw_history", "Histories are given out as encoded batches, which clients must be able to read (Temporal's Go SDK is)."),
     ("callbacks.allowed_addresses", "`[[callbacks.allowed_addresses]]` with `pattern` (`host:port`, `*` for any text) and `allow_insecure` (default false: https only): where completion callbacks may go. None: they are refused."),
     ("callbacks.request_timeout", "For one request."),
     ("callbacks.concurrent", "Requests of this node under way at the same time,"),

@@ -67,6 +67,7 @@ pub const KEYS: &[Key] = &[
     key("system.enableCrossNamespaceCommands", Sets("features.cross_namespace_commands")),
     key("frontend.enableCancelWorkerPollsOnShutdown", Sets("features.end_polls_on_shutdown")),
     key("frontend.WorkerHeartbeatsEnabled", Sets("features.worker_heartbeats")),
+    key("frontend.sendRawWorkflowHistory", Sets("features.raw_history")),
     key("callback.allowedAddresses", Sets("callbacks.allowed_addresses")),
     key("component.callbacks.allowedAddresses", Sets("callbacks.allowed_addresses")),
     key("callback.request.timeout", Sets("callbacks.request_timeout")),

@@ -123,6 +123,7 @@ pub struct Features {
     pub cross_namespace_commands: bool,
     pub end_polls_on_shutdown: bool,
     pub worker_heartbeats: bool,
+    pub raw_history: bool,
 }
 
 impl Default for Features {
@@ -133,6 +134,7 @@ impl Default for Features {
             cross_namespace_commands: true,
             end_polls_on_shutdown: true,
             worker_heartbeats: true,
+            raw_history: false,
         }
     }
 }

@@ -4,6 +4,8 @@
 //! shown the ones it would have (B4), after the last stored event.
 
 use prost::Message;
+use proto::temporal::api::common::v1::DataBlob;
+use proto::temporal::api::enums::v1::EncodingType;
 use proto::temporal::api::history::v1::{History, HistoryEvent};
 use statemachine::reject::Decided;
 use statemachine::tables::{batch_at_or_before, read_batches, RunKey};
@@ -42,6 +44,8 @@ pub struct Request {
     pub wait: bool,
     /// Show the events of a transient workflow task; false for the CLI and the UI.
     pub transient: bool,
+    /// Batches as they are stored, each by itself, rather than one history.
+    pub raw: bool,
     pub token: Option<Token>,
 }
 
@@ -50,16 +54,13 @@ pub struct Request {
 pub enum Step {
     Page {
         history: History,
+        /// In place of the history, if that was asked for.
+        raw: Vec<DataBlob>,
         next: Option<Token>,
     },
     /// Nothing new on an open run: read again with the token once the run has changed; out of patience, answer an empty
     /// history and the token.
-    Wait {
-        run: RunKey,
-        run_id: String,
-        next_event_id: i64,
-        token: Token,
-    },
+    Wait { run: RunKey, run_id: String, next_event_id: i64, token: Token },
 }
 
 /// One step of reading a history forwards.
@@ -76,8 +77,11 @@ pub fn read(kv: &dyn Kv, namespace_id: &str, request: &Request) -> Decided<Step>
     if request.close_event_only {
         return Ok(match (open, request.wait) {
             (true, true) => wait(run.next_event_id),
-            (true, false) => Step::Page { history: History::default(), next: None },
-            (false, _) => Step::Page { history: close_event(kv, key, &run)?, next: None },
+            (true, false) => Step::Page { history: History::default(), raw: Vec::new(), next: None },
+            (false, _) if request.raw => {
+                Step::Page { history: History::default(), raw: vec![close_batch(kv, key, &run)?], next: None }
+            }
+            (false, _) => Step::Page { history: close_event(kv, key, &run)?, raw: Vec::new(), next: None },
         });
     }
     let first = request.token.as_ref().map_or(1, |token| token.event_id.max(1));
@@ -87,11 +91,17 @@ pub fn read(kv: &dyn Kv, namespace_id: &str, request: &Request) -> Decided<Step>
     let mut page = page(kv, key, &run, first, request.page_size)?;
     let is_last = page.next_event_id >= run.next_event_id;
     let goes_on = open && request.wait;
-    if is_last && !goes_on && request.transient {
-        page.history.events.extend(transient_events(&run));
-    }
+    let transient = if is_last && !goes_on && request.transient { transient_events(&run) } else { Vec::new() };
     let next = (!is_last || goes_on).then(|| token(page.next_event_id));
-    Ok(Step::Page { history: page.history, next })
+    if request.raw {
+        if !transient.is_empty() {
+            page.batches.push(History::from(transient).encode_to_vec());
+        }
+        let raw = page.batches.into_iter().map(blob).collect();
+        return Ok(Step::Page { history: History::default(), raw, next });
+    }
+    let history = History { events: transient, ..page.into_history() };
+    Ok(Step::Page { history, raw: Vec::new(), next })
 }
 
 /// A page of a run's history, newest event first.
@@ -137,7 +147,7 @@ pub fn query_history(
     let page = page(kv, key, run, first_event_id, 0)?;
     let more = page.next_event_id < run.next_event_id;
     let next = more.then(|| Token { run_id: run.run_id.clone(), event_id: page.next_event_id });
-    Ok((page.history, next))
+    Ok((page.into_history(), next))
 }
 
 /// The events that the run's transient or speculative workflow task would have: Scheduled, and Started if a worker has it.
@@ -167,14 +177,28 @@ fn page_batches(page_size: i32) -> usize {
 }
 
 struct Page {
-    history: History,
+    /// Each an encoded History.
+    batches: Vec<Vec<u8>>,
     /// The event after the page.
     next_event_id: i64,
 }
 
+impl Page {
+    fn into_history(self) -> History {
+        let mut history = History::default();
+        self.batches.into_iter().for_each(|batch| history.append(batch));
+        history
+    }
+}
+
+/// A batch as Temporal gives it out.
+fn blob(batch: Vec<u8>) -> DataBlob {
+    DataBlob { encoding_type: EncodingType::Proto3 as i32, data: batch.into() }
+}
+
 /// Stored events from `first` on, encoded as they are stored.
 fn page(kv: &dyn Kv, key: RunKey, run: &state::Run, first: i64, page_size: i32) -> Result<Page, Fault> {
-    let mut page = Page { history: History::default(), next_event_id: first };
+    let mut page = Page { batches: Vec::new(), next_event_id: first };
     let mut batches_left = page_batches(page_size);
     let mut bytes = 0;
     // An event in the middle of a batch: workers' pages start there after a sticky task.
@@ -183,7 +207,7 @@ fn page(kv: &dyn Kv, key: RunKey, run: &state::Run, first: i64, page_size: i32) 
         bytes += batch.bytes.len();
         page.next_event_id = batch.end_event_id()?;
         let events: Vec<HistoryEvent> = batch.events()?.into_iter().filter(|event| event.event_id >= first).collect();
-        page.history.append(History::from(events).encode_to_vec());
+        page.batches.push(History::from(events).encode_to_vec());
     }
     while page.next_event_id < run.next_event_id && batches_left > 0 && bytes < PAGE_BYTES_MAX {
         let from = page.next_event_id;
@@ -200,7 +224,7 @@ fn page(kv: &dyn Kv, key: RunKey, run: &state::Run, first: i64, page_size: i32) 
             }
             bytes += batch.bytes.len();
             page.next_event_id = batch.end_event_id()?;
-            page.history.append(batch.bytes);
+            page.batches.push(batch.bytes);
             batches_left -= 1;
         }
     }
@@ -212,6 +236,13 @@ fn close_event(kv: &dyn Kv, key: RunKey, run: &state::Run) -> Result<History, Fa
     let last = batch.map(|batch| batch.events()).transpose()?.and_then(|mut events| events.pop());
     let event = last.ok_or_else(|| Fault::corrupt("history", "a closed run has no events"))?;
     Ok(vec![event].into())
+}
+
+/// The whole batch whose last event closed the run: Temporal takes nothing out of it.
+fn close_batch(kv: &dyn Kv, key: RunKey, run: &state::Run) -> Result<DataBlob, Fault> {
+    let batch = batch_at_or_before(kv, key, run.next_event_id - 1)?;
+    let batch = batch.ok_or_else(|| Fault::corrupt("history", "a closed run has no events"))?;
+    Ok(blob(batch.bytes))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ fn ids(history: &History) -> Vec<i64> {
 
 fn page_of(kv: &MemoryKv, request: &Request) -> (Vec<i64>, Option<Token>) {
     match read(kv, &namespace_id(), request).expect("a step") {
-        Step::Page { history, next } => (ids(&history), next),
+        Step::Page { history, next, .. } => (ids(&history), next),
         step => panic!("{step:?}"),
     }
 }
@@ -228,4 +228,34 @@ impl DecodeEvents for History {
     fn decode_events(bytes: &[u8]) -> Vec<i64> {
         <History as prost::Message>::decode(bytes).map(|history| ids(&history)).unwrap_or_default()
     }
+}
+
+/// The events of each batch.
+fn raw_page(kv: &MemoryKv, request: &Request) -> (Vec<Vec<i64>>, Option<Token>) {
+    match read(kv, &namespace_id(), &Request { raw: true, ..request.clone() }).expect("a step") {
+        Step::Page { history, raw, next } => {
+            assert_eq!(history, History::default());
+            assert!(raw.iter().all(|blob| blob.encoding_type == EncodingType::Proto3 as i32));
+            (raw.iter().map(|blob| ids(&History::decode(blob.data.clone()).expect("a history"))).collect(), next)
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn raw_pages_are_batches_as_they_are_stored() {
+    let (kv, _) = store(&[2, 3, 1, 4], 0);
+    let (first, next) = raw_page(&kv, &Request { page_size: 2, ..request() });
+    assert_eq!(first, [vec![1, 2], vec![3, 4, 5]]);
+    let (rest, next) = raw_page(&kv, &Request { page_size: 2, token: next, ..request() });
+    assert_eq!((rest, next), (vec![vec![6], vec![7, 8, 9, 10]], None));
+}
+
+#[test]
+fn of_a_closed_run_the_last_batch_is_raw() {
+    let (kv, _) = store(&[2, 1, 3], 9);
+    let close = Request { close_event_only: true, ..request() };
+    assert_eq!(raw_page(&kv, &close), (vec![vec![4, 5, 6]], None));
+    let (open, _) = store(&[2, 1], 0);
+    assert_eq!(raw_page(&open, &close), (vec![], None));
 }

@@ -2,6 +2,7 @@
 
 mod compression;
 mod health;
+mod history;
 mod limits;
 mod namespaces;
 mod queues;

@@ -1,6 +1,7 @@
 //! Reading a run's history, page by page, and waiting for what comes.
 
 use bytes::Bytes;
+use proto::temporal::api::common::v1::DataBlob;
 use proto::temporal::api::enums::v1::HistoryEventFilterType;
 use proto::temporal::api::history::v1::History;
 use proto::temporal::api::workflowservice::v1::{
@@ -39,6 +40,7 @@ pub async fn get(
         close_event_only: message.history_event_filter_type() == HistoryEventFilterType::CloseEvent,
         wait: message.wait_new_event,
         transient: !SHOWING_CLIENTS.contains(&call.client_name.as_str()),
+        raw: frontend.config.features.raw_history,
         token: opened(frontend, Kind::HistoryPage, &namespace.id, &message.next_page_token)?,
     };
     let patience = frontend.config.frontend.history_poll_timeout;
@@ -49,7 +51,7 @@ pub async fn get(
     let _waiting = request.wait.then(|| frontend.quotas.enter(&namespace.id, LongPoll::History)).transpose()?;
     loop {
         let (run_id, token) = match read(&rows, &namespace.id, &request)? {
-            Step::Page { history, next } => return page(frontend, &namespace.id, history, next),
+            Step::Page { history, raw, next } => return page(frontend, &namespace.id, (history, raw), next),
             Step::Wait { run_id, token, .. } => (run_id, token),
         };
         match &mut watch {
@@ -63,7 +65,7 @@ pub async fn get(
                     () = draining.wait() => true,
                 };
                 if over {
-                    return page(frontend, &namespace.id, History::default(), Some(token));
+                    return page(frontend, &namespace.id, Default::default(), Some(token));
                 }
             }
         }
@@ -91,6 +93,7 @@ pub async fn get_reverse(
         close_event_only: false,
         wait: false,
         transient: false,
+        raw: false,
         token: opened(frontend, Kind::ReverseHistoryPage, &namespace.id, &message.next_page_token)?,
     };
     let rows = frontend.read(&namespace.id, &request.workflow_id, call.until(PATIENCE)).await?;
@@ -102,11 +105,16 @@ pub async fn get_reverse(
 fn page(
     frontend: &Frontend,
     namespace_id: &str,
-    history: History,
+    (history, raw_history): (History, Vec<DataBlob>),
     next: Option<Token>,
 ) -> Result<GetWorkflowExecutionHistoryResponse, ApiError> {
     let next_page_token = sealed(frontend, Kind::HistoryPage, namespace_id, next)?;
-    Ok(GetWorkflowExecutionHistoryResponse { history: Some(history), next_page_token, ..Default::default() })
+    Ok(GetWorkflowExecutionHistoryResponse {
+        history: Some(history),
+        raw_history,
+        next_page_token,
+        ..Default::default()
+    })
 }
 
 fn page_size(frontend: &Frontend, asked: i32) -> i32 {
