@@ -421,6 +421,7 @@ impl Core {
             oldest: queue.buffer.oldest(),
             added: queue.added.rates(now),
             dispatched: queue.dispatched.rates(now),
+            asked: queue.rates.asked(),
         }
     }
 

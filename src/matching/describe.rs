@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::service::{Matching, CALL_TIMEOUT};
 use super::topology::{Call, Level, ReadyBacklog, Reply};
 use super::wire;
+use super::words::Place;
 
 /// A worker that polled within the last five minutes.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub struct QueueInfo {
     /// By identity.
     pub pollers: Vec<PollerInfo>,
     pub last_poll: Option<i64>,
+    /// `max_tasks_per_second` of the latest poll that had one.
+    pub asked_rate: Option<f64>,
     /// By priority.
     pub levels: BTreeMap<i32, QueueLevel>,
 }
@@ -107,6 +110,7 @@ impl Matching {
             add_rate: known.added.values().sum(),
             dispatch_rate: known.dispatched.values().sum(),
             levels: levels(&ready, &known.added, &known.dispatched),
+            asked_rate: known.asked.filter(|_| self.place(queue) == Place::Home),
         }
     }
 }
@@ -132,6 +136,7 @@ fn merge(all: Vec<peer::DescribeQueueResponse>) -> QueueInfo {
     let mut pollers: BTreeMap<String, Poller> = BTreeMap::new();
     let mut info = QueueInfo::default();
     for one in all {
+        info.asked_rate = info.asked_rate.or(one.asked_rate);
         info.last_poll = info.last_poll.max(Some(one.last_poll).filter(|&time| time > 0));
         for WireLevel { priority, tasks: backlog, oldest, add_rate, dispatch_rate } in one.levels {
             // Queries have no priority and are no tasks to count.

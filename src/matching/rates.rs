@@ -57,6 +57,11 @@ impl Rates {
         self.follow(now);
     }
 
+    /// What the queue is held to as long as nothing is set for it.
+    pub(super) fn asked(&self) -> Option<f64> {
+        self.asked
+    }
+
     fn follow(&mut self, now: i64) {
         match (self.settings.rate.or(self.asked), &mut self.queue) {
             (Some(rate), Some(bucket)) => bucket.set_rate(now, rate),

@@ -97,4 +97,6 @@ pub(super) struct Described {
     /// Per second, by priority.
     pub(super) added: BTreeMap<i32, f32>,
     pub(super) dispatched: BTreeMap<i32, f32>,
+    /// The rate that workers ask for.
+    pub(super) asked: Option<f64>,
 }

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use proto::temporal::api::enums::v1::{DescribeTaskQueueMode, RateLimitSource, TaskQueueType};
-use proto::temporal::api::taskqueue::v1::RateLimit;
+use proto::temporal::api::taskqueue::v1::{RateLimit, TaskQueueMetadata};
 use proto::temporal::api::worker::v1::WorkerHeartbeat;
 use proto::temporal::api::workflowservice::v1::update_task_queue_config_request::RateLimitUpdate;
 use proto::temporal::api::workflowservice::v1::{
     CountWorkersRequest, DescribeTaskQueueRequest, DescribeTaskQueueResponse, DescribeWorkerRequest,
-    ListTaskQueuePartitionsRequest, ListWorkersRequest, PollWorkflowTaskQueueRequest, RecordWorkerHeartbeatRequest,
-    UpdateTaskQueueConfigRequest,
+    ListTaskQueuePartitionsRequest, ListWorkersRequest, PollActivityTaskQueueRequest, PollWorkflowTaskQueueRequest,
+    RecordWorkerHeartbeatRequest, UpdateTaskQueueConfigRequest,
 };
 
 use crate::support::{node, queue, until, with_priority, Client};
@@ -117,6 +117,37 @@ async fn a_rate_that_was_set_holds_and_goes_before_that_of_workers() {
     let effective = told.effective_rate_limit.expect("told");
     assert_eq!((effective.requests_per_second, effective.rate_limit_source()), (7.0, RateLimitSource::Api));
     assert_eq!(told.config.expect("asked for").queue_rate_limit.expect("set").metadata.expect("why").reason, "calm");
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rate_that_is_told_is_the_one_that_holds() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let soon = std::time::Duration::from_millis(50);
+    let (node, channel) = node(directory.path(), |config| config.frontend.poll_timeout = soon).await;
+    let mut client = Client::new(channel);
+    let unlimited = (100_000.0, RateLimitSource::System);
+    let asked = [
+        ("a", None, unlimited),
+        ("a", Some(5.0), (5.0, RateLimitSource::Worker)),
+        ("b", Some(80.0), (80.0, RateLimitSource::Worker)),
+        ("c", None, (80.0, RateLimitSource::Worker)),
+        ("c", Some(0.0), (0.0, RateLimitSource::Worker)),
+    ];
+    for (identity, rate, expected) in asked {
+        let request = PollActivityTaskQueueRequest {
+            namespace: "default".into(),
+            task_queue: queue("orders"),
+            identity: identity.into(),
+            task_queue_metadata: Some(TaskQueueMetadata { max_tasks_per_second: rate }),
+            ..Default::default()
+        };
+        client.poll_activity_task_queue(request).await.expect("nothing to do");
+        let request =
+            DescribeTaskQueueRequest { task_queue_type: TaskQueueType::Activity as i32, ..Default::default() };
+        let told = describe(&mut client, request).await.effective_rate_limit.expect("told");
+        assert_eq!((told.requests_per_second, told.rate_limit_source()), expected, "{identity} asks for {rate:?}");
+    }
     node.shutdown().await;
 }
 

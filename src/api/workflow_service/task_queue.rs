@@ -154,7 +154,7 @@ fn stats_by_priority(info: &QueueInfo) -> BTreeMap<i32, TaskQueueStats> {
     info.levels.iter().map(|(&priority, level)| (priority, stats(level))).collect()
 }
 
-/// What was set for the queue, or else the lowest rate that a worker asked for.
+/// What was set for the queue, or else what its workers ask for: what matching goes by.
 fn rate_limit(info: &QueueInfo, config: Option<&TaskQueueConfig>) -> EffectiveRateLimit {
     let limit = |rate: f32, source: RateLimitSource| EffectiveRateLimit {
         requests_per_second: rate,
@@ -164,8 +164,7 @@ fn rate_limit(info: &QueueInfo, config: Option<&TaskQueueConfig>) -> EffectiveRa
     if let Some(set) = set {
         return limit(set.requests_per_second, RateLimitSource::Api);
     }
-    let asked = info.pollers.iter().map(|poller| poller.rate).filter(|rate| *rate > 0.0).reduce(f64::min);
-    match asked {
+    match info.asked_rate {
         Some(rate) => limit(rate as f32, RateLimitSource::Worker),
         None => limit(RATE_UNLIMITED as f32, RateLimitSource::System),
     }
