@@ -16,13 +16,16 @@ use crate::config::Frontend;
 /// Namespaces remembered at a time; at the limit all begin anew.
 const NAMESPACES_MAX: usize = 10_000;
 
-/// What waits long, counted apart.
+/// What waits long, counted apart (Temporal: frontend/configs/quotas.go, ExecutionAPICountLimitOverride).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LongPoll {
     WorkflowTasks,
     ActivityTasks,
     History,
     Query,
+    Update,
+    UpdatePoll,
+    MultiOperation,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use prost::Message;
 use proto::google::rpc;
-use proto::temporal::api::enums::v1::{ResourceExhaustedCause as Cause, ResourceExhaustedScope as Scope};
+use proto::temporal::api::common::v1::WorkflowExecution;
+use proto::temporal::api::enums::v1::{
+    ResourceExhaustedCause as Cause, ResourceExhaustedScope as Scope, UpdateWorkflowExecutionLifecycleStage as Stage,
+};
 use proto::temporal::api::errordetails::v1::ResourceExhaustedFailure;
-use proto::temporal::api::workflowservice::v1::{CountWorkflowExecutionsRequest, PollWorkflowTaskQueueRequest};
+use proto::temporal::api::update::v1::{Input, Meta, Request, UpdateRef, WaitPolicy};
+use proto::temporal::api::workflowservice::v1::{
+    CountWorkflowExecutionsRequest, PollWorkflowExecutionUpdateRequest, PollWorkflowTaskQueueRequest,
+    UpdateWorkflowExecutionRequest,
+};
 use tonic::{Code, Status};
 
-use crate::support::{node, queue, start_request, Client};
+use crate::support::{node, queue, start, start_request, Client};
 
 /// What a refusal names, in its detail and in its headers.
 fn cause(status: &Status) -> (i32, i32, Option<String>) {
@@ -77,6 +84,47 @@ async fn long_polls_and_lists_of_a_namespace_have_limits_of_their_own() {
     let refused = lists.count_workflow_executions(count).await.expect_err("the second in this second");
     assert_eq!(cause(&refused).0, Cause::RpsLimit as i32);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waits_for_updates_are_long_polls() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (node, channel) = node(directory.path(), |config| config.frontend.namespace_long_polls = 1).await;
+    let client = Client::new(channel);
+    start(&mut client.clone(), "other", "w").await;
+    let update = || {
+        let mut client = client.clone();
+        let input = Input { name: "change".into(), ..Default::default() };
+        let meta = Meta { update_id: "u".into(), ..Default::default() };
+        let request = UpdateWorkflowExecutionRequest {
+            namespace: "other".into(),
+            workflow_execution: Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() }),
+            request: Some(Request { meta: Some(meta), input: Some(input), ..Default::default() }),
+            ..Default::default()
+        };
+        tokio::spawn(async move { client.update_workflow_execution(request).await.map(|_| ()) })
+    };
+    let soon = Duration::from_millis(300);
+    let waiting = update();
+    let refused = loop {
+        // The first may still be on its way.
+        match tokio::time::timeout(soon, update()).await {
+            Ok(ended) => break ended.expect("no panic").expect_err("one too many"),
+            Err(_) => continue,
+        }
+    };
+    let expected = (Cause::ConcurrentLimit as i32, Scope::Namespace as i32, Some("ConcurrentLimit".to_owned()));
+    assert_eq!(cause(&refused), expected);
+    let mut poller = client.clone();
+    let execution = Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() });
+    let update_ref = Some(UpdateRef { workflow_execution: execution, update_id: "u".into() });
+    let wait_policy = Some(WaitPolicy { lifecycle_stage: Stage::Completed as i32 });
+    let poll =
+        PollWorkflowExecutionUpdateRequest { namespace: "other".into(), update_ref, wait_policy, ..Default::default() };
+    let other_kind = tokio::time::timeout(soon, poller.poll_workflow_execution_update(poll)).await;
+    assert!(other_kind.is_err(), "polls for updates are counted apart: it waits");
+    waiting.abort();
     node.shutdown().await;
 }
 

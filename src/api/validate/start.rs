@@ -1,6 +1,7 @@
 //! The two requests that start workflows.
 
 use prost_types::Duration;
+use proto::temporal::api::common::v1::TimeSkippingConfig;
 use proto::temporal::api::taskqueue::v1::TaskQueue;
 use proto::temporal::api::workflow::v1::VersioningOverride;
 use proto::temporal::api::workflowservice::v1::{
@@ -40,6 +41,7 @@ pub fn start(request: &mut StartWorkflowExecutionRequest, limits: &Limits, allow
     let of_callbacks: Vec<_> = request.completion_callbacks.iter().flat_map(|callback| &callback.links).collect();
     request.links.retain(|link| !of_callbacks.contains(&link));
     links(request.links.iter().chain(of_callbacks), limits)?;
+    no_time_skipping(request.time_skipping_config.as_ref())?;
     blob(request.input.as_ref(), limits)?;
     blob(request.header.as_ref(), limits)?;
     blob(request.last_completion_result.as_ref(), limits)?;
@@ -65,11 +67,20 @@ pub fn signal_with_start(request: &mut SignalWithStartWorkflowExecutionRequest, 
     length("Identity", &request.identity)?;
     priority(request.priority.as_ref())?;
     links(&request.links, limits)?;
+    no_time_skipping(request.time_skipping_config.as_ref())?;
     blob(request.input.as_ref(), limits)?;
     blob(request.signal_input.as_ref(), limits)?;
     blob(request.header.as_ref(), limits)?;
     memo(request.memo.as_ref(), limits)?;
     pinned(request.versioning_override.as_ref(), request.task_queue.as_ref())
+}
+
+/// Temporal 1.31.2 does not know the field either; it drops it.
+fn no_time_skipping(sent: Option<&TimeSkippingConfig>) -> Checked {
+    if sent.is_some() {
+        return Err(refuse("time skipping is not supported"));
+    }
+    Ok(())
 }
 
 fn pinned(wanted: Option<&VersioningOverride>, queue: Option<&TaskQueue>) -> Checked {
@@ -147,6 +158,12 @@ mod tests {
         assert_eq!(refusal(|r| r.versioning_override = Some(wanted)), text);
         let upgrade = VersioningOverride { r#override: Some(Override::AutoUpgrade(true)), ..Default::default() };
         assert_eq!(refusal(|r| r.versioning_override = Some(upgrade)), "ok");
+    }
+
+    #[test]
+    fn time_is_not_skipped() {
+        let skipping = Some(Default::default());
+        assert_eq!(refusal(|r| r.time_skipping_config = skipping), "time skipping is not supported");
     }
 
     #[test]

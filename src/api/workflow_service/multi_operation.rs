@@ -21,6 +21,7 @@ use super::update::{self, Wanted};
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
 use crate::api::frontend::{facts, require_registered, Done, Frontend, Namespace, PATIENCE};
+use crate::api::quotas::LongPoll;
 use crate::api::{search_attributes, validate};
 
 /// An update that the closing run turned away is sent once more.
@@ -31,6 +32,7 @@ pub async fn execute(
     mut call: Call<ExecuteMultiOperationRequest>,
 ) -> Result<ExecuteMultiOperationResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::MultiOperation)?;
     // Not under way until its end: the answer may take as long as the update.
     drop(frontend.admission.admit(&namespace.id, Instant::now())?);
     require_registered(&namespace)?;

@@ -19,6 +19,7 @@ use tokio::time::{timeout_at, Instant};
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
 use crate::api::frontend::{facts, Done, Frontend, PATIENCE};
+use crate::api::quotas::LongPoll;
 use crate::api::validate;
 use crate::cluster::Target;
 use crate::config::Limits;
@@ -30,6 +31,7 @@ pub async fn update(
     mut call: Call<UpdateWorkflowExecutionRequest>,
 ) -> Result<UpdateWorkflowExecutionResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::Update)?;
     let stage = prepare(&mut call.message, &frontend.config.limits)?;
     let workflow_id = validate::execution(call.message.workflow_execution.as_ref())?.workflow_id.clone();
     let end = End::of(frontend, &call);
@@ -49,6 +51,7 @@ pub async fn poll(
     call: Call<PollWorkflowExecutionUpdateRequest>,
 ) -> Result<PollWorkflowExecutionUpdateResponse, ApiError> {
     let namespace = frontend.namespace(&call, &call.message.namespace).await?;
+    let _waiting = frontend.quotas.enter(&namespace.id, LongPoll::UpdatePoll)?;
     let update = call.message.update_ref.as_ref();
     let update = update.ok_or_else(|| Reject::invalid_argument("UpdateRef is not set on request."))?;
     let execution = update.workflow_execution.clone().unwrap_or_default();
@@ -91,6 +94,12 @@ pub(super) fn prepare(request: &mut UpdateWorkflowExecutionRequest, limits: &Lim
         return Err(unset("Update name"));
     }
     validate::blob(input.args.as_ref(), limits)?;
+    if !update.completion_callbacks.is_empty() {
+        return Err(Reject::invalid_argument("completion callbacks of updates are not supported"));
+    }
+    if !update.links.is_empty() {
+        return Err(Reject::invalid_argument("links of updates are not supported"));
+    }
     match stage_of(request.wait_policy.as_ref()) {
         Stage::Unspecified => Ok(Stage::Completed),
         Stage::Admitted => {
@@ -217,6 +226,7 @@ fn reference(workflow_id: &str, run_id: &str, update_id: &str) -> UpdateRef {
 
 #[cfg(test)]
 mod tests {
+    use proto::temporal::api::common::v1::{Callback, Link};
     use proto::temporal::api::update::v1::{Input, Meta, Request};
 
     use super::*;
@@ -241,6 +251,14 @@ mod tests {
         assert_eq!(refusal(|r| r.request = update(Some(Meta::default()), None)), "Update input is not set on request.");
         let nameless = update(Some(Meta::default()), Some(Input::default()));
         assert_eq!(refusal(|r| r.request = nameless), "Update name is not set on request.");
+        let called = |request: &mut UpdateWorkflowExecutionRequest| {
+            request.request.get_or_insert_default().completion_callbacks.push(Callback::default());
+        };
+        assert_eq!(refusal(called), "completion callbacks of updates are not supported");
+        let linked = |request: &mut UpdateWorkflowExecutionRequest| {
+            request.request.get_or_insert_default().links.push(Link::default());
+        };
+        assert_eq!(refusal(linked), "links of updates are not supported");
     }
 
     #[test]
