@@ -219,6 +219,12 @@ pub fn facts(namespace: &state::Namespace) -> NamespaceFacts {
     }
 }
 
+/// Whether programs with this checksum were marked as bad.
+pub fn is_bad_binary(namespace: &state::Namespace, checksum: &str) -> bool {
+    let marked = namespace.config.as_ref().and_then(|config| config.bad_binaries.as_ref());
+    marked.is_some_and(|marked| marked.binaries.contains_key(checksum))
+}
+
 /// Refuses what begins something new unless the namespace is in full use.
 pub fn require_registered(namespace: &state::Namespace) -> Result<(), Reject> {
     let state = namespace.info.as_ref().map(|info| info.state()).unwrap_or_default();

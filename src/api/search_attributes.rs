@@ -10,6 +10,7 @@ use statemachine::Reject;
 pub fn prepare(sent: &mut Option<SearchAttributes>, namespace: &NamespaceFacts) -> Result<(), Reject> {
     let Some(attributes) = sent.as_ref() else { return Ok(()) };
     let mut checked = attributes::check(namespace, attributes).map_err(Reject::invalid_argument)?;
+    attributes::check_size(attributes).map_err(Reject::invalid_argument)?;
     checked.indexed_fields.retain(|_, payload| !is_absent(payload));
     for (name, payload) in &mut checked.indexed_fields {
         if let Some(told) = attributes.indexed_fields.get(name).and_then(|sent| sent.metadata.get("type")) {

@@ -1,22 +1,16 @@
 //! Namespaces as clients see them (SEMANTICS B2, B24), read from the system shard.
 
 use proto::temporal::api::enums::v1::{NamespaceState, ReplicationState};
-use proto::temporal::api::namespace::v1::namespace_info::{Capabilities, Limits};
 use proto::temporal::api::operatorservice::v1::ListSearchAttributesResponse;
 use proto::temporal::api::replication::v1::{ClusterReplicationConfig, NamespaceReplicationConfig};
-use proto::temporal::api::workflowservice::v1::{
-    DescribeNamespaceResponse, GetSearchAttributesResponse, ListNamespacesResponse,
-};
+use proto::temporal::api::workflowservice::v1::{DescribeNamespaceResponse, GetSearchAttributesResponse};
 use statemachine::reject::Decided;
-use statemachine::{limits, state, tables, Kv, Reject};
+use statemachine::{state, tables, Kv, Reject};
 
 use super::search_attributes::{PREDEFINED, SYSTEM};
 
 /// Namespaces of one page, and the default.
 pub const PAGE_NAMESPACES_MAX: usize = 1000;
-
-/// The only cluster, by the name that Temporal gives to one that stands alone.
-const CLUSTER_NAME: &str = "active";
 
 /// The namespace with this name, or without a name with this id.
 pub fn find(kv: &dyn Kv, name: &str, id: &str) -> Decided<state::Namespace> {
@@ -41,21 +35,18 @@ fn is_deleted(row: &state::Namespace) -> bool {
     row.info.as_ref().is_some_and(|info| info.state == NamespaceState::Deleted as i32)
 }
 
-/// One namespace in full.
-pub fn describe(row: &state::Namespace) -> DescribeNamespaceResponse {
+/// One namespace, but for what the configuration says of all of them.
+pub fn describe(row: &state::Namespace, cluster_name: &str) -> DescribeNamespaceResponse {
     let mut info = row.info.clone().unwrap_or_default();
     info.id.clone_from(&row.id);
-    info.capabilities = Some(capabilities());
-    info.limits = Some(shown_limits());
-    info.supports_schedules = true;
     let mut config = row.config.clone().unwrap_or_default();
     config.bad_binaries.get_or_insert_default();
     DescribeNamespaceResponse {
         namespace_info: Some(info),
         config: Some(config),
         replication_config: Some(NamespaceReplicationConfig {
-            active_cluster_name: CLUSTER_NAME.to_owned(),
-            clusters: vec![ClusterReplicationConfig { cluster_name: CLUSTER_NAME.to_owned(), ..Default::default() }],
+            active_cluster_name: cluster_name.to_owned(),
+            clusters: vec![ClusterReplicationConfig { cluster_name: cluster_name.to_owned(), ..Default::default() }],
             state: ReplicationState::Normal as i32,
         }),
         is_global_namespace: row.is_global,
@@ -63,30 +54,14 @@ pub fn describe(row: &state::Namespace) -> DescribeNamespaceResponse {
     }
 }
 
-/// What SDKs may rely on. Only what works: they change their behaviour on each of these.
-fn capabilities() -> Capabilities {
-    Capabilities {
-        eager_workflow_start: true,
-        sync_update: true,
-        async_update: true,
-        workflow_pause: true,
-        poller_autoscaling: true,
-        worker_poll_complete_on_shutdown: true,
-        ..Default::default()
-    }
-}
-
-fn shown_limits() -> Limits {
-    let limits = limits::Limits::default();
-    Limits {
-        blob_size_limit_error: limits.blob_size as i64,
-        memo_size_limit_error: limits.memo_size as i64,
-        ..Default::default()
-    }
-}
-
-/// A page of namespaces in order of their names. The token is the last name of the page before.
-pub fn list(kv: &dyn Kv, page_size: i32, token: &[u8], include_deleted: bool) -> Decided<ListNamespacesResponse> {
+/// A page of namespaces in order of their names, and its last name if there are more. The token is the last name of
+/// the page before.
+pub fn list(
+    kv: &dyn Kv,
+    page_size: i32,
+    token: &[u8],
+    include_deleted: bool,
+) -> Decided<(Vec<state::Namespace>, Option<String>)> {
     let after = std::str::from_utf8(token).map_err(|_| Reject::invalid_argument("Invalid NextPageToken."))?;
     let size = usize::try_from(page_size).ok().filter(|size| (1..=PAGE_NAMESPACES_MAX).contains(size));
     let size = size.unwrap_or(PAGE_NAMESPACES_MAX);
@@ -95,16 +70,7 @@ pub fn list(kv: &dyn Kv, page_size: i32, token: &[u8], include_deleted: bool) ->
     rows.truncate(size);
     let last = rows.last().and_then(|row| row.info.as_ref()).map(|info| info.name.clone());
     rows.retain(|row| include_deleted || !is_deleted(row));
-    let namespaces = rows.iter().map(|row| {
-        let mut namespace = describe(row);
-        // Temporal leaves it out of lists (§F).
-        namespace.replication_config.get_or_insert_default().state = ReplicationState::Unspecified as i32;
-        namespace
-    });
-    Ok(ListNamespacesResponse {
-        namespaces: namespaces.collect(),
-        next_page_token: last.filter(|_| more).unwrap_or_default().into(),
-    })
+    Ok((rows, last.filter(|_| more)))
 }
 
 /// The attributes of a namespace, its own apart from those that every namespace has.
@@ -176,12 +142,10 @@ mod tests {
         for (size, include_deleted) in [(1, false), (2, true), (3, false), (7, true), (0, false), (5000, true)] {
             let (mut token, mut names) = (Vec::new(), Vec::new());
             loop {
-                let page = list(&kv, size, &token, include_deleted).expect("a page");
-                names.extend(page.namespaces.into_iter().filter_map(|ns| ns.namespace_info).map(|info| info.name));
-                token = page.next_page_token.to_vec();
-                if token.is_empty() {
-                    break;
-                }
+                let (page, next) = list(&kv, size, &token, include_deleted).expect("a page");
+                names.extend(page.into_iter().filter_map(|row| row.info).map(|info| info.name));
+                let Some(next) = next else { break };
+                token = next.into_bytes();
             }
             assert_eq!(names.len(), if include_deleted { 7 } else { 6 }, "pages of {size}");
             assert!(names.is_sorted());

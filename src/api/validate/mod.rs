@@ -6,6 +6,7 @@
 
 mod callback;
 mod link;
+pub mod namespace;
 mod payload;
 mod policy;
 mod retry;

@@ -1,5 +1,6 @@
 //! Registering, describing, changing and listing namespaces (SEMANTICS B2, B24).
 
+use proto::temporal::api::enums::v1::{NamespaceState, ReplicationState};
 use proto::temporal::api::namespace::v1::namespace_info;
 use proto::temporal::api::workflowservice::v1::{
     DeprecateNamespaceRequest, DeprecateNamespaceResponse, DescribeNamespaceRequest, DescribeNamespaceResponse,
@@ -8,7 +9,6 @@ use proto::temporal::api::workflowservice::v1::{
 };
 use statemachine::op::op::Kind as OpKind;
 use statemachine::op::{answer, DeprecateNamespace, RegisterNamespace, UpdateNamespace};
-use statemachine::time::nanos_or_zero;
 use statemachine::{state, Reject};
 
 use crate::api::call::Call;
@@ -29,11 +29,8 @@ pub async fn register(
 ) -> Result<RegisterNamespaceResponse, ApiError> {
     let request = &call.message;
     require_name(&request.namespace)?;
-    let retention = nanos_or_zero(request.workflow_execution_retention_period.as_ref());
-    let retention_min = frontend.config.limits.retention_min.as_nanos();
-    if i128::from(retention) < i128::try_from(retention_min).unwrap_or(i128::MAX) {
-        return Err(Reject::invalid_argument("A valid retention period is not set on request.").into());
-    }
+    let retention = request.workflow_execution_retention_period.as_ref();
+    validate::namespace::retention(retention, &frontend.config.limits)?;
     if request.is_global_namespace {
         return Err(Reject::invalid_argument("Cannot register global namespace when not enabled").into());
     }
@@ -67,20 +64,19 @@ pub async fn describe(
         true => frontend.namespaces.by_name(name).await.map_err(|error| missing(error, name))?,
         false => frontend.namespaces.by_id(id).await.map_err(|error| missing(error, id))?,
     };
-    if !id.is_empty() && is_deleted(&found) {
+    if !id.is_empty() && state_of(&found) == NamespaceState::Deleted {
         return Err(Reject::namespace_not_found(id).into());
     }
     Ok(described(&frontend.config, &found))
 }
 
-fn is_deleted(namespace: &state::Namespace) -> bool {
-    use proto::temporal::api::enums::v1::NamespaceState;
-    namespace.info.as_ref().is_some_and(|info| info.state() == NamespaceState::Deleted)
+fn state_of(namespace: &state::Namespace) -> NamespaceState {
+    namespace.info.as_ref().map(|info| info.state()).unwrap_or_default()
 }
 
 /// What a namespace is, and what clients may use in it: workers decide by this what they do.
 fn described(config: &Config, namespace: &state::Namespace) -> DescribeNamespaceResponse {
-    let mut response = reads::namespaces::describe(namespace);
+    let mut response = reads::namespaces::describe(namespace, &config.cluster_name);
     let info = response.namespace_info.get_or_insert_default();
     info.capabilities = Some(namespace_info::Capabilities {
         eager_workflow_start: config.features.eager_workflow_start,
@@ -107,8 +103,14 @@ pub async fn update(
 ) -> Result<UpdateNamespaceResponse, ApiError> {
     let name = call.message.namespace.clone();
     require_name(&name)?;
+    let found = frontend.namespaces.by_name(&name).await.map_err(|error| missing(error, &name))?;
+    if let Some(retention) = call.message.config.as_ref().and_then(|c| c.workflow_execution_retention_ttl.as_ref()) {
+        validate::namespace::retention(Some(retention), &frontend.config.limits)?;
+    }
+    if let Some(replication) = &call.message.replication_config {
+        validate::namespace::replication(replication, state_of(&found), &frontend.config.cluster_name)?;
+    }
     if call.message.promote_namespace {
-        frontend.namespaces.by_name(&name).await.map_err(|error| missing(error, &name))?;
         let text = "global namespace is not enabled on this cluster, cannot update global namespace or promote local \
                     namespace: ";
         return Err(Reject::invalid_argument(format!("{text}{name}")).into());
@@ -149,12 +151,20 @@ pub async fn list(frontend: &Frontend, call: Call<ListNamespacesRequest>) -> Res
     let size = if request.page_size <= 0 { LIST_PAGE_DEFAULT } else { request.page_size.min(LIST_PAGE_MAX) };
     let deleted_too = request.namespace_filter.as_ref().is_some_and(|filter| filter.include_deleted);
     let rows = frontend.router.read(Target::System, call.until(PATIENCE)).await?;
-    let mut response = reads::namespaces::list(&rows, size, &after.after, deleted_too)?;
-    if !response.next_page_token.is_empty() {
-        let next = ListPage { after: std::mem::take(&mut response.next_page_token) };
-        response.next_page_token = frontend.tokens()?.seal(Kind::NamespacePage, "", &next);
-    }
-    Ok(response)
+    let (found, next) = reads::namespaces::list(&rows, size, &after.after, deleted_too)?;
+    let namespaces = found.iter().map(|namespace| listed(&frontend.config, namespace)).collect();
+    let next_page_token = match next {
+        Some(name) => frontend.tokens()?.seal(Kind::NamespacePage, "", &ListPage { after: name.into() }),
+        None => Default::default(),
+    };
+    Ok(ListNamespacesResponse { namespaces, next_page_token })
+}
+
+/// As [`described`], but for what Temporal leaves out of lists (SEMANTICS F).
+fn listed(config: &Config, namespace: &state::Namespace) -> DescribeNamespaceResponse {
+    let mut response = described(config, namespace);
+    response.replication_config.get_or_insert_default().state = ReplicationState::Unspecified as i32;
+    response
 }
 
 fn require_name(name: &str) -> Result<(), Reject> {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::assemble;
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
-use crate::api::frontend::{accepted, name_of, Done, Frontend, Namespace};
+use crate::api::frontend::{accepted, is_bad_binary, name_of, Done, Frontend, Namespace};
 use crate::api::quotas::LongPoll;
 use crate::api::validate;
 use crate::cluster::{Queries, Target};
@@ -46,13 +46,19 @@ pub async fn workflow_task_queue(
     let times = Times::of(&call, frontend.config.frontend.poll_timeout)?;
     validate::length("Identity", &call.message.identity)?;
     validate::task_queue(&mut call.message.task_queue)?;
+    #[expect(deprecated, reason = "older workers send checksums")]
+    let binary_checksum = call.message.binary_checksum.clone();
+    if is_bad_binary(&namespace, &binary_checksum) {
+        let text = format!("Binary {binary_checksum} already marked as bad deployment.");
+        return Err(Reject::invalid_argument(text).into());
+    }
     #[expect(deprecated, reason = "older workers say their version so")]
     let poller = Poller {
         identity: call.message.identity.clone(),
         request_id: uuid::Uuid::new_v4().to_string(),
         version: call.message.worker_version_capabilities.clone(),
         deployment: call.message.deployment_options.clone(),
-        binary_checksum: call.message.binary_checksum.clone(),
+        binary_checksum,
         worker_instance_key: call.message.worker_instance_key.clone(),
     };
     let queue = key(&namespace, TaskType::Workflow, call.message.task_queue.as_ref());

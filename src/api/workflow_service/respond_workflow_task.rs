@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::assemble;
 use crate::api::call::Call;
 use crate::api::errors::ApiError;
-use crate::api::frontend::{facts, Done, Frontend, PATIENCE};
+use crate::api::frontend::{facts, is_bad_binary, Done, Frontend, PATIENCE};
 use crate::api::token::Kind;
 use crate::api::validate;
 use crate::cluster::{NamespaceError, QueryResults};
@@ -37,7 +37,10 @@ pub async fn completed(
     let deadline = call.until(PATIENCE);
     let ends = call.message.commands.iter().any(ends_run);
     let other_namespaces = other_namespaces(frontend, &namespace, &call.message.commands).await?;
+    #[expect(deprecated, reason = "older workers send checksums")]
+    let bad_binary = is_bad_binary(&namespace, &call.message.binary_checksum);
     let op = CompleteWorkflowTask {
+        bad_binary,
         namespace: Some(facts(&namespace)),
         task: Some(task.clone()),
         request: Some(call.message),

@@ -13,7 +13,7 @@ use crate::op::op::Kind;
 use crate::op::{NamespaceFacts, StartChild};
 use crate::time::{duration, nanos_or_zero, TIMEOUT_MAX};
 use crate::visibility::attributes;
-use crate::workflow::commands::{missing_attributes, Refused, Scope, ID_LENGTH_MAX};
+use crate::workflow::commands::{missing_attributes, properties, Refused, Scope, ID_LENGTH_MAX};
 use crate::workflow::run::Extras;
 use crate::workflow::{retry, start, task, Run};
 use crate::{external, outbox, tables, Context, Fault};
@@ -112,12 +112,13 @@ fn check(sent: &Command, namespace: &NamespaceFacts) -> Result<(), Refused> {
 
 fn check_limits(ctx: &Context<'_, '_>, run: &Run, sent: &Command) -> Result<(), Refused> {
     let sizes = [
-        ("Input", sent.input.as_ref().map(Message::encoded_len), ctx.limits.blob_size),
+        (" Input", sent.input.as_ref().map(Message::encoded_len), ctx.limits.blob_size),
+        // Temporal's text has no space here.
         ("Memo", sent.memo.as_ref().map(Message::encoded_len), ctx.limits.memo_size),
     ];
     for (field, size, limit) in sizes {
         if size.unwrap_or_default() > limit {
-            let message = format!("StartChildWorkflowExecutionCommandAttributes. {field} exceeds size limit.");
+            let message = format!("StartChildWorkflowExecutionCommandAttributes.{field} exceeds size limit.");
             return Err(Refused::Workflow { cause: Cause::BadStartChildExecutionAttributes, message });
         }
     }
@@ -180,7 +181,7 @@ fn typed_attributes(
     namespace: &NamespaceFacts,
 ) -> Result<Option<proto::temporal::api::common::v1::SearchAttributes>, Refused> {
     let Some(given) = &sent.search_attributes else { return Ok(None) };
-    attributes::check(namespace, given).map(Some).map_err(|why| {
+    let typed = attributes::check(namespace, given).map(Some).map_err(|why| {
         let message = if why.starts_with("Namespace ") {
             why
         } else {
@@ -193,5 +194,7 @@ fn typed_attributes(
             )
         };
         Refused::task(Cause::BadSearchAttributes, message)
-    })
+    })?;
+    properties::check_attributes(given, Cause::BadStartChildExecutionAttributes)?;
+    Ok(typed)
 }

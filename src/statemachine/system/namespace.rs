@@ -1,8 +1,10 @@
 //! Namespaces: registered, changed, deprecated, deleted (SEMANTICS B24).
 
+use std::collections::BTreeMap;
+
 use proto::temporal::api::enums::v1::{ArchivalState, IndexedValueType, NamespaceState};
 use proto::temporal::api::errordetails::v1::NamespaceAlreadyExistsFailure;
-use proto::temporal::api::namespace::v1::{BadBinaries, NamespaceConfig, NamespaceInfo};
+use proto::temporal::api::namespace::v1::{BadBinaries, BadBinaryInfo, NamespaceConfig, NamespaceInfo};
 use proto::temporal::api::workflowservice::v1::{RegisterNamespaceRequest, UpdateNamespaceRequest};
 
 use crate::op::{answer, ChangeSearchAttributes, DeleteNamespace, DeprecateNamespace, Done, NamespaceAnswer};
@@ -10,13 +12,12 @@ use crate::op::{RegisterNamespace, UpdateNamespace};
 use crate::reject::{code, Decided};
 use crate::state::Sweep;
 use crate::system::sweep;
-use crate::time::{duration, nanos_or_zero, timestamp, DAY, HOUR};
+use crate::time::{duration, nanos_or_zero, timestamp, DAY};
 use crate::visibility::attributes;
 use crate::{state, tables, Context, Effect, Fault, Reject};
 
 pub const SYSTEM_NAME: &str = "temporal-system";
 pub const SYSTEM_ID: &str = "32049b68-7872-4094-8e63-d0dd59896a83";
-const RETENTION_MIN: i64 = HOUR;
 const BAD_BINARIES_MAX: usize = 10;
 
 pub fn register(ctx: &mut Context<'_, '_>, op: &RegisterNamespace) -> Decided<answer::Kind> {
@@ -99,7 +100,7 @@ pub fn update(ctx: &mut Context<'_, '_>, op: &UpdateNamespace) -> Decided<answer
     let request = op.request.as_ref().ok_or_else(|| Fault::corrupt("namespace op", "no request"))?;
     let mut row = find(ctx, &request.namespace)?;
     let retention_before = retention(&row);
-    update_info(&mut row, request);
+    update_info(&mut row, request)?;
     update_config(ctx, &mut row, request)?;
     let retention = retention(&row);
     if retention != retention_before {
@@ -114,8 +115,8 @@ fn retention(row: &state::Namespace) -> i64 {
     nanos_or_zero(row.config.as_ref().and_then(|config| config.workflow_execution_retention_ttl.as_ref()))
 }
 
-fn update_info(row: &mut state::Namespace, request: &UpdateNamespaceRequest) {
-    let Some(sent) = &request.update_info else { return };
+fn update_info(row: &mut state::Namespace, request: &UpdateNamespaceRequest) -> Decided<()> {
+    let Some(sent) = &request.update_info else { return Ok(()) };
     let info = row.info.get_or_insert_default();
     if !sent.description.is_empty() {
         info.description.clone_from(&sent.description);
@@ -124,8 +125,22 @@ fn update_info(row: &mut state::Namespace, request: &UpdateNamespaceRequest) {
         info.owner_email.clone_from(&sent.owner_email);
     }
     info.data.extend(sent.data.clone());
-    if sent.state != NamespaceState::Unspecified as i32 {
+    if sent.state != NamespaceState::Unspecified as i32 && sent.state != info.state {
+        if !may_become(info.state(), NamespaceState::try_from(sent.state).ok()) {
+            return Err(Reject::invalid_argument("Invalid namespace state update.").into());
+        }
         info.state = sent.state;
+    }
+    Ok(())
+}
+
+/// A namespace only ever comes closer to its end (Temporal: namespace_handler.go, validateStateUpdate).
+fn may_become(old: NamespaceState, new: Option<NamespaceState>) -> bool {
+    use NamespaceState::{Deleted, Deprecated, Registered, Unspecified};
+    match old {
+        Registered => matches!(new, Some(Deprecated | Deleted)),
+        Deprecated => new == Some(Deleted),
+        Deleted | Unspecified => false,
     }
 }
 
@@ -133,23 +148,20 @@ fn update_config(ctx: &Context<'_, '_>, row: &mut state::Namespace, request: &Up
     let config = row.config.get_or_insert_default();
     if let Some(sent) = &request.config {
         if let Some(retention) = &sent.workflow_execution_retention_ttl {
-            if nanos_or_zero(Some(retention)) < RETENTION_MIN {
-                return Err(invalid_retention());
-            }
             config.workflow_execution_retention_ttl = Some(*retention);
         }
         if let Some(bad) = &sent.bad_binaries {
             let stored = config.bad_binaries.get_or_insert_default();
             for (checksum, info) in &bad.binaries {
-                let mut info = info.clone();
-                info.create_time.get_or_insert_with(|| timestamp(ctx.now));
+                let info = BadBinaryInfo { create_time: Some(timestamp(ctx.now)), ..info.clone() };
                 stored.binaries.insert(checksum.clone(), info);
             }
             if stored.binaries.len() > BAD_BINARIES_MAX {
-                return Err(Reject::invalid_argument("Total resettable binaries cannot exceed the limit.").into());
+                let why = format!("Total resetBinaries cannot exceed the max limit: {BAD_BINARIES_MAX}");
+                return Err(Reject::invalid_argument(why).into());
             }
         }
-        config.custom_search_attribute_aliases.extend(sent.custom_search_attribute_aliases.clone());
+        update_aliases(&mut config.custom_search_attribute_aliases, &sent.custom_search_attribute_aliases)?;
     }
     if !request.delete_bad_binary.is_empty() {
         let known = config.bad_binaries.as_mut().and_then(|bad| bad.binaries.remove(&request.delete_bad_binary));
@@ -164,8 +176,21 @@ fn update_config(ctx: &Context<'_, '_>, row: &mut state::Namespace, request: &Up
     Ok(())
 }
 
-fn invalid_retention() -> crate::reject::Stop {
-    Reject::invalid_argument("A valid retention period is not set on request.").into()
+/// By field: no alias takes it away, one that another field has is passed over.
+fn update_aliases(stored: &mut BTreeMap<String, String>, sent: &BTreeMap<String, String>) -> Decided<()> {
+    let before = stored.clone();
+    for (field, alias) in sent {
+        if alias.is_empty() {
+            stored.remove(field);
+        } else if before.values().any(|known| known == alias) {
+            continue;
+        } else if before.contains_key(field) {
+            return Err(Reject::invalid_argument("Custom search attribute field name already allocated.").into());
+        } else {
+            stored.insert(field.clone(), alias.clone());
+        }
+    }
+    Ok(())
 }
 
 pub fn deprecate(ctx: &mut Context<'_, '_>, op: &DeprecateNamespace) -> Decided<answer::Kind> {

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod harness;
 mod namespaces;
 pub mod print;
+mod properties;
 pub mod script;
 pub mod soft;
 mod updates;

@@ -3,6 +3,8 @@
 //! ```text
 //! start wf=w queue=q                       poll-workflow queue=q
 //! complete start-timer=t:10s complete      fail-task   sticky=s:5s   force   inline
+//! fail-task too-large                      complete bad-binary=sum
+//! define 30    complete memo=k:1000 attributes=1-15:2000    complete continue-as-new=k:1000   (see properties.rs)
 //! poll-activity queue=q                    complete-activity   fail-activity final   heartbeat   cancel-activity
 //! complete start-child=c:ABANDON signal-external=w2:s cancel-external=c deliver [last]
 //! signal wf=w name=s request=r             cancel wf=w   terminate wf=w   tick 10s   history w   ready q
@@ -24,7 +26,7 @@ use proto::temporal::api::workflow::v1::OnConflictOptions;
 use proto::temporal::api::workflowservice::v1::*;
 
 use super::harness::Mode;
-use super::{callbacks, changes, fold, namespaces, print, updates, Harness};
+use super::{callbacks, changes, fold, namespaces, print, properties, updates, Harness};
 use crate::op::{answer, op::Kind, Answer, TaskRef};
 use crate::time::{duration, SECOND};
 use crate::{op, Outcome, TaskType};
@@ -123,6 +125,7 @@ impl Script {
             "options" => changes::options(self, &words),
             "callbacks" => callbacks::show(self, &words),
             "settle" => callbacks::settle(self, &words),
+            "define" => properties::define(self, &words),
             "history" => self.history(words.pairs.first().map(|pair| pair.0).unwrap_or("w")),
             "ready" => self.ready(&words),
             "deliver" => self.deliver(&words),
@@ -282,10 +285,12 @@ impl Script {
 
     fn complete(&mut self, words: &Words<'_>) {
         let sticky = words.by_key.get("sticky").and_then(|text| text.split_once(':'));
+        #[expect(deprecated, reason = "older SDKs send checksums")]
         let request = RespondWorkflowTaskCompletedRequest {
             commands: words.pairs.iter().filter_map(|(key, value)| command(key, value)).collect(),
             messages: words.pairs.iter().filter_map(|(key, value)| updates::message(key, value)).collect(),
             identity: "A".into(),
+            binary_checksum: words.get("bad-binary", "").into(),
             force_create_new_workflow_task: words.has("force"),
             return_new_workflow_task: words.has("inline"),
             sticky_attributes: sticky.map(|(queue, timeout)| StickyExecutionAttributes {
@@ -295,6 +300,7 @@ impl Script {
             ..Default::default()
         };
         let answer = self.propose(Kind::CompleteWorkflowTask(op::CompleteWorkflowTask {
+            bad_binary: words.has("bad-binary"),
             other_namespaces: Vec::new(),
             namespace: Some(self.harness.namespace.clone()),
             task: self.workflow_task.clone(),
@@ -311,8 +317,12 @@ impl Script {
     }
 
     fn fail_task(&mut self, words: &Words<'_>) {
+        let cause = match words.has("too-large") {
+            true => WorkflowTaskFailedCause::GrpcMessageTooLarge,
+            false => WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure,
+        };
         let request = RespondWorkflowTaskFailedRequest {
-            cause: WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure as i32,
+            cause: cause as i32,
             identity: words.get("worker", "A").into(),
             ..Default::default()
         };
@@ -478,7 +488,15 @@ fn command(key: &str, value: &str) -> Option<Command> {
         ),
         "continue-as-new" => (
             CommandType::ContinueAsNewWorkflowExecution,
-            Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
+            Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(properties::continue_as_new(id, rest)),
+        ),
+        "memo" => (
+            CommandType::ModifyWorkflowProperties,
+            Attributes::ModifyWorkflowPropertiesCommandAttributes(properties::modify(id, rest)),
+        ),
+        "attributes" => (
+            CommandType::UpsertWorkflowSearchAttributes,
+            Attributes::UpsertWorkflowSearchAttributesCommandAttributes(properties::upsert(id, rest)),
         ),
         "accept" | "respond" | "message" => (
             CommandType::ProtocolMessage,
@@ -486,7 +504,7 @@ fn command(key: &str, value: &str) -> Option<Command> {
                 message_id: format!("{value}/{key}"),
             }),
         ),
-        "sticky" | "force" | "inline" | "reject" | "mute-accept" => return None,
+        "sticky" | "force" | "inline" | "reject" | "mute-accept" | "bad-binary" => return None,
         other => command_to_others(other, id, rest),
     };
     Some(Command { command_type: kind as i32, attributes: Some(attributes), ..Default::default() })

@@ -55,31 +55,36 @@ pub const PREDEFINED: &[(&str, Type, bool)] = &[
     ("TemporalWorkflowVersioningBehavior", Type::Keyword, false),
 ];
 
-/// Checks attributes a caller sets and returns them with their types noted, as they are stored.
+/// Checks attributes a caller sets and returns them with their types noted, as they are stored. How large they may be
+/// is for [`check_size`].
 pub fn check(namespace: &NamespaceFacts, sent: &SearchAttributes) -> Result<SearchAttributes, String> {
     if sent.indexed_fields.len() > KEYS_MAX {
         return Err(format!("number of search attributes {} exceeds limit {KEYS_MAX}", sent.indexed_fields.len()));
     }
     let mut typed = SearchAttributes::default();
-    let mut total = 0;
     for (name, payload) in &sent.indexed_fields {
         let kind = settable_type(namespace, name)?;
         if !is_null(payload) {
             check_value(name, kind, payload)?;
         }
-        if payload.data.len() > VALUE_SIZE_MAX {
-            return Err(format!(
-                "search attribute {name} value size {} exceeds size limit {VALUE_SIZE_MAX}",
-                payload.data.len()
-            ));
-        }
-        total += name.len() + payload.encoded_len();
         typed.indexed_fields.insert(name.clone(), with_type(payload, kind));
     }
+    Ok(typed)
+}
+
+/// Refuses attributes that are too large, one by one or together (Temporal: searchattribute/validator.go, ValidateSize).
+pub fn check_size(attributes: &SearchAttributes) -> Result<(), String> {
+    for (name, payload) in &attributes.indexed_fields {
+        let size = payload.data.len();
+        if size > VALUE_SIZE_MAX {
+            return Err(format!("search attribute {name} value size {size} exceeds size limit {VALUE_SIZE_MAX}"));
+        }
+    }
+    let total = attributes.encoded_len();
     if total > TOTAL_SIZE_MAX {
         return Err(format!("total size of search attributes {total} exceeds size limit {TOTAL_SIZE_MAX}"));
     }
-    Ok(typed)
+    Ok(())
 }
 
 fn settable_type(namespace: &NamespaceFacts, name: &str) -> Result<Type, String> {

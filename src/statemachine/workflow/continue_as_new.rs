@@ -8,7 +8,7 @@ use proto::temporal::api::history::v1::{
     WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionStartedEventAttributes,
 };
 
-use super::commands::{check_length, missing_attributes, Refused, Scope};
+use super::commands::{check_length, missing_attributes, properties, Refused, Scope};
 use super::run::Extras;
 use super::start::{self, duration_if_set, NewRun};
 use super::{task, Run};
@@ -78,20 +78,20 @@ fn check(
     if let Some(retry) = &sent.retry_policy {
         policy::validate(retry).map_err(|why| bad(why.to_string()))?;
     }
-    let mut sent = sent.clone();
+    let mut checked = sent.clone();
     if let Some(found) = &sent.search_attributes {
         let typed = attributes::check(scope.namespace, found)
             .map_err(|message| Refused::task(Cause::BadSearchAttributes, message))?;
-        sent.search_attributes = Some(typed);
+        checked.search_attributes = Some(typed);
     }
+    let cause = Cause::BadContinueAsNewAttributes;
     let size = sent.input.as_ref().map(Message::encoded_len).unwrap_or_default();
-    if size > ctx.limits.blob_size {
-        return Err(Refused::Workflow {
-            cause: Cause::BadContinueAsNewAttributes,
-            message: format!("{COMMAND}CommandAttributes. Input exceeds size limit."),
-        });
+    properties::check_blob(ctx, size, &format!("{COMMAND}CommandAttributes. Input"), cause)?;
+    properties::check_memo(ctx, sent.memo.as_ref(), COMMAND, cause)?;
+    if let Some(attributes) = &sent.search_attributes {
+        properties::check_attributes(attributes, cause)?;
     }
-    Ok(sent)
+    Ok(checked)
 }
 
 /// What the command leaves out comes from the run: type, queue and timeouts. Memo, search attributes, header and retry

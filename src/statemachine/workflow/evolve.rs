@@ -245,7 +245,7 @@ fn forget_timer(txn: &mut Txn<'_>, run: &mut Run, timer_id: &str, started_event_
 }
 
 /// Merges key by key; a null payload deletes the key.
-fn merge<'p>(
+pub(crate) fn merge<'p>(
     stored: &mut std::collections::BTreeMap<String, Payload>,
     sent: impl IntoIterator<Item = (&'p String, &'p Payload)>,
 ) {

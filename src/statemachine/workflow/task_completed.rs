@@ -37,10 +37,14 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &CompleteWorkflowTask) -> Decided<a
     if !run.is_open() || !task::is_running(&run, wanted) {
         return Err(Reject::workflow_task_not_found().into());
     }
+    if run.row.pause.is_some() && request.force_create_new_workflow_task {
+        let why = "Workflow is paused and force create new workflow task is not allowed.";
+        return Err(Reject::failed_precondition(why).into());
+    }
     commands::check_sequence(&request.commands)?;
     let before = run.clone();
     let mark = ctx.txn.mark();
-    match complete(ctx, run, (namespace, &op.other_namespaces), request) {
+    match complete(ctx, run, (namespace, op), request) {
         Ok(answer) => Ok(answer),
         Err(Refused::Stop(stop)) => Err(stop),
         Err(Refused::Task { cause, message }) => {
@@ -98,7 +102,7 @@ fn after_this_answer(started: WorkflowTaskStarted) -> WorkflowTaskStarted {
 fn complete(
     ctx: &mut Context<'_, '_>,
     mut run: Run,
-    (namespace, other_namespaces): (&NamespaceFacts, &[NamespaceFacts]),
+    (namespace, op): (&NamespaceFacts, &CompleteWorkflowTask),
     request: &Request,
 ) -> Result<answer::Kind, Refused> {
     let task = run.row.task.clone().unwrap_or_default();
@@ -106,6 +110,7 @@ fn complete(
     if heartbeat && ctx.now.saturating_sub(task.original_scheduled_time) > ctx.limits.task_heartbeat_timeout {
         return heartbeat_timeout(ctx, run);
     }
+    refuse_bad_binary(op, request)?;
     task::disarm(ctx, &mut run);
     if comes_to_nothing(&run, request) {
         return discard(ctx, run, request);
@@ -122,7 +127,7 @@ fn complete(
     let mut carried = Carried { messages: Messages::new(&request.messages), ..Default::default() };
     let scope = Scope {
         namespace,
-        other_namespaces,
+        other_namespaces: &op.other_namespaces,
         completed_event_id,
         identity: &request.identity,
         eager: eager_target(ctx, request),
@@ -157,6 +162,16 @@ fn complete(
         }
     }
     go_on(ctx, run, request, carried.activities, 0)
+}
+
+/// Nothing that a program marked as bad has decided is taken.
+#[expect(deprecated, reason = "older SDKs send checksums")]
+fn refuse_bad_binary(op: &CompleteWorkflowTask, request: &Request) -> Result<(), Refused> {
+    if op.bad_binary {
+        let message = format!("binary {} is marked as bad deployment", request.binary_checksum);
+        return Err(Refused::task(Cause::BadBinary, message));
+    }
+    Ok(())
 }
 
 /// A speculative task whose updates are all refused never was, unless it brought the worker events that were new.

@@ -1,6 +1,8 @@
 //! A worker reports that it could not do a workflow task.
 
-use super::{task, Run};
+use proto::temporal::api::enums::v1::WorkflowTaskFailedCause as Cause;
+
+use super::{close, task, Run};
 use crate::op::{answer, Done, FailWorkflowTask};
 use crate::reject::Decided;
 use crate::{Context, Fault, Reject};
@@ -17,6 +19,12 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &FailWorkflowTask) -> Decided<answe
     }
     if !task::is_running(&run, wanted) {
         return Err(Reject::workflow_task_not_found().into());
+    }
+    if request.cause() == Cause::GrpcMessageTooLarge {
+        // Its answer will never fit, however often it is tried (Temporal: respondworkflowtaskfailed/api.go).
+        close::terminate_by_server(ctx, &mut run, "GrpcMessageTooLarge")?;
+        close::finish(ctx, run)?;
+        return Ok(answer::Kind::Done(Done {}));
     }
     #[expect(deprecated, reason = "older SDKs send checksums")]
     let checksum = request.binary_checksum.as_str();

@@ -98,6 +98,7 @@ pub fn answer_task(
         task: Some(held.task.clone()),
         request: Some(request),
         other_namespaces: namespaces,
+        ..Default::default()
     });
     let lost = !world.calm && random.percent(world.settings.lost_polls);
     let answer = send(world, random, &held, kind)?;

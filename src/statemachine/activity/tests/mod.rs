@@ -129,10 +129,10 @@ impl World {
     fn answer(&mut self, commands: Vec<Command>) -> answer::Kind {
         let request = RespondWorkflowTaskCompletedRequest { commands, identity: "worker".into(), ..Default::default() };
         self.propose(Kind::CompleteWorkflowTask(op::CompleteWorkflowTask {
-            other_namespaces: Vec::new(),
             namespace: Some(self.harness.namespace.clone()),
             task: self.task.clone(),
             request: Some(request),
+            ..Default::default()
         }))
     }
 

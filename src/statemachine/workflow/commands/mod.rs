@@ -2,7 +2,7 @@
 
 mod closing;
 mod external;
-mod properties;
+pub(crate) mod properties;
 
 use proto::temporal::api::command::v1::{command::Attributes, Command};
 use proto::temporal::api::enums::v1::{CommandType, WorkflowTaskFailedCause as Cause};
