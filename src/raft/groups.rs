@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::EmptyNode;
@@ -19,7 +19,8 @@ use super::machine::Machine;
 use super::network::{Factory, Identity, Peers, MESSAGE_BYTES_MAX};
 use super::types::RaftHandle;
 use super::{
-    group, maintenance, server, EffectSink, Group, Leadership, OpenError, PeerDirectory, RaftConfig, RaftOptions,
+    group, maintenance, runtime, server, EffectSink, Group, Leadership, OpenError, PeerDirectory, RaftConfig,
+    RaftOptions,
 };
 use crate::storage::{DiskState, DiskWatch, LogStore, Resources, StateStore, StoreError};
 
@@ -205,8 +206,10 @@ async fn blocking<T: Send + 'static>(
 
 /// RELIABILITY 1.7; what is not set there is openraft's default.
 fn openraft_config(config: &RaftConfig) -> Result<openraft::Config, OpenError> {
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let heartbeat = millis(config.heartbeat);
+    // openraft's `Config::tick_interval`.
+    runtime::ticks_every(Duration::from_millis((heartbeat * 13 / 64).max(1)));
     openraft::Config {
         cluster_name: "everstep".to_owned(),
         heartbeat_interval: heartbeat,

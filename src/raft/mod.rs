@@ -25,6 +25,7 @@ mod maintenance;
 pub mod metric;
 mod network;
 mod options;
+mod runtime;
 mod server;
 mod status;
 mod succession;
