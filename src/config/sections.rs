@@ -63,7 +63,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
-            write_buffers_bytes: 40 << 20,
+            write_buffers_bytes: 96 << 20,
             log_tail_bytes: 8 << 20,
             flush_every: Duration::from_secs(30),
             flush_log_bytes: 64 * MEBIBYTE,

@@ -26,7 +26,7 @@ impl Default for StorageConfig {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
-            write_buffers_bytes: 40 << 20,
+            write_buffers_bytes: 96 << 20,
             log_tail_bytes: 8 << 20,
             flush_every: std::time::Duration::from_secs(30),
             flush_log_bytes: 64 << 20,
@@ -110,10 +110,14 @@ impl Resources {
         blocks.set_bloom_filter(10.0, false);
         options.set_block_based_table_factory(&blocks);
         options.set_write_buffer_manager(&self.write_buffers);
-        options.set_write_buffer_size(16 << 20);
+        options.set_write_buffer_size(32 << 20);
         options.set_max_write_buffer_number(3);
         options.set_target_file_size_base(16 << 20);
         options.set_level_compaction_dynamic_level_bytes(true);
+        // Runs are written at random places: what is merged at once, and a level to the next, decide how often a row is
+        // written again (docs/performance.md).
+        options.set_level_zero_file_num_compaction_trigger(8);
+        options.set_max_bytes_for_level_multiplier(5.0);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_avoid_unnecessary_blocking_io(true);
         // Ready tasks and deadlines are queues: rows deleted at the front of a range must not pile up there.
