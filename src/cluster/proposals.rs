@@ -11,7 +11,7 @@ use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::cluster_client::ClusterClient;
 use tokio::sync::{mpsc, oneshot, Semaphore};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::service::propose;
 use super::{Peer, Router};
@@ -30,8 +30,8 @@ type Answered = Result<peer::ProposeResponse, Failure>;
 pub(super) enum Failure {
     /// It cannot have reached the node.
     Unsent,
-    /// It has to go by a call of its own.
-    TooBig,
+    /// It has to go by a call of its own: it is too big, or the node is of a version without streams.
+    ByItself,
     /// It may have been done.
     Unknown(String),
 }
@@ -52,7 +52,7 @@ struct Link {
 impl Proposals {
     pub(super) async fn call(&self, node: u64, client: ClusterClient<Peer>, request: peer::ProposeRequest) -> Answered {
         if request.encoded_len() > REQUEST_BYTES_MAX {
-            return Err(Failure::TooBig);
+            return Err(Failure::ByItself);
         }
         let link = self.link(node, client);
         let id = link.next_id.fetch_add(1, Ordering::Relaxed);
@@ -90,6 +90,10 @@ impl Link {
         Some(receiver)
     }
 
+    fn waits(&self, id: u64) -> bool {
+        self.lock().as_ref().is_some_and(|waiting| waiting.contains_key(&id))
+    }
+
     fn answered(&self, reply: peer::NumberedOutcome) {
         let waiting = self.lock().as_mut().and_then(|waiting| waiting.remove(&reply.id));
         if let Some(waiting) = waiting {
@@ -125,10 +129,19 @@ impl Drop for Registered<'_> {
 }
 
 async fn read(mut client: ClusterClient<Peer>, queue: mpsc::Receiver<peer::NumberedProposal>, link: Weak<Link>) {
-    let frames = ReceiverStream::new(queue).ready_chunks(BATCH_MAX).map(|proposals| peer::ProposalFrame { proposals });
+    let waits = {
+        let link = link.clone();
+        move |proposal: &peer::NumberedProposal| link.upgrade().is_some_and(|link| link.waits(proposal.id))
+    };
+    let frames = ReceiverStream::new(queue).ready_chunks(BATCH_MAX).map(move |mut proposals| {
+        // Nobody waits for those whose callers have gone.
+        proposals.retain(&waits);
+        peer::ProposalFrame { proposals }
+    });
     let failure = match client.proposals(frames).await {
         Ok(replies) => answers(replies.into_inner(), &link).await,
         Err(status) if super::router::refused_at_connect(&status) => Failure::Unsent,
+        Err(status) if status.code() == Code::Unimplemented => Failure::ByItself,
         Err(status) => Failure::Unknown(status.to_string()),
     };
     if let Some(link) = link.upgrade() {

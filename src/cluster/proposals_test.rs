@@ -176,5 +176,47 @@ async fn where_nobody_listens_nothing_was_sent() {
 async fn a_big_request_has_to_go_by_itself() {
     let bench = Bench::start().await;
     let answered = bench.send(1, 2 << 20).await.expect("no panic");
-    assert!(matches!(answered, Err(Failure::TooBig)), "{answered:?}");
+    assert!(matches!(answered, Err(Failure::ByItself)), "{answered:?}");
+}
+
+/// A node of an earlier version.
+#[tokio::test]
+async fn where_streams_are_unknown_a_request_has_to_go_by_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let routes = tonic::service::Routes::default();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    tokio::spawn(tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming));
+    let (peers, proposals) = (Bench::peers(&address), Proposals::default());
+    let answered = proposals.call(THERE, peers.client(THERE).expect("known"), peer::ProposeRequest::default()).await;
+    assert!(matches!(answered, Err(Failure::ByItself)), "{answered:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_was_dropped_before_it_was_sent_is_not_sent() {
+    let bench = Bench::start().await;
+    let first = bench.send(1, 10);
+    let (mut frames, answers) = bench.next_stream().await;
+    let proposals = read(&mut frames, 1).await;
+    // Nobody reads the stream: what does not fit its window stays here.
+    let many: Vec<_> = (2..34).map(|shard| bench.send(shard, 1 << 17)).collect();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    many.iter().for_each(tokio::task::JoinHandle::abort);
+    for call in many {
+        assert!(call.await.expect_err("aborted").is_cancelled());
+    }
+    let last = bench.send(99, 10);
+    let mut sent = 0;
+    let last_sent = loop {
+        let next = read(&mut frames, 1).await.remove(0);
+        if next.request.as_ref().is_some_and(|request| request.shard == 99) {
+            break next;
+        }
+        sent += 1;
+    };
+    assert!(sent < 32, "{sent} of 32 that nobody waits for");
+    let outcomes = vec![outcome(&proposals[0]), outcome(&last_sent)];
+    answers.send(Ok(peer::OutcomeFrame { outcomes })).await.expect("open");
+    first.await.expect("no panic").expect("answered");
+    assert_eq!(index(&last.await.expect("no panic").expect("answered")), 99);
 }

@@ -237,7 +237,7 @@ impl Router {
         metrics::counter!("everstep_router_forwards").increment(1);
         let Ok(mut client) = self.peers.client(leader) else { return Tried::NotLeader(None) };
         let answered = match self.proposals.call(leader, client.clone(), call.to_peer()).await {
-            Err(Failure::TooBig) => match client.propose(call.to_peer()).await {
+            Err(Failure::ByItself) => match client.propose(call.to_peer()).await {
                 Ok(response) => Ok(response.into_inner()),
                 Err(status) if refused_at_connect(&status) => Err(Failure::Unsent),
                 Err(status) => Err(Failure::Unknown(status.to_string())),
@@ -247,7 +247,7 @@ impl Router {
         let response = match answered {
             Ok(response) => response,
             Err(Failure::Unknown(why)) => return Tried::Unknown(format!("node {leader}: {why}")),
-            Err(Failure::Unsent | Failure::TooBig) => return Tried::NotLeader(None),
+            Err(Failure::Unsent | Failure::ByItself) => return Tried::NotLeader(None),
         };
         match response.outcome {
             Some(Outcome::Committed(committed)) => Tried::Done(Committed {

@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use statemachine::op::{op, Op, ReturnTask, TaskRef, UnqueueTask};
 use statemachine::tables::ReadyKey;
 use statemachine::{Fault, QueueKey};
-use tokio::time::Instant;
+use tokio::time::{sleep, Instant};
 
 use super::dispatch::task_of_row;
 use crate::cluster::tasks::Tasks;
@@ -20,6 +20,9 @@ use crate::raft::Snapshot;
 const COUNTED_MAX: usize = 1_000_000;
 /// For one `UnqueueTask`; matching tells of the task again if it still waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A task that was started for nobody is given back for so long; after that it times out.
+const GIVING_BACK: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(200);
 /// `UnqueueTask` under way at the same time.
 const MOVING_MAX: usize = 1024;
 
@@ -81,9 +84,15 @@ impl TaskSource for ReadyTasks {
     fn given_back(&self, shard: u32, task: TaskRef) {
         let router = self.router.clone();
         self.tasks.spawn("give a started task back", async move {
+            let until = Instant::now() + GIVING_BACK;
             let op = Op { kind: Some(op::Kind::ReturnTask(ReturnTask { task: Some(task) })) };
-            if let Err(error) = router.propose(Target::Shard(shard), op, Instant::now() + PATIENCE).await {
-                tracing::debug!(%error, "a task without a poller will time out");
+            // Once is as good as twice: it names the start that it takes back.
+            while let Err(error) = router.propose(Target::Shard(shard), op.clone(), Instant::now() + PATIENCE).await {
+                if Instant::now() > until {
+                    tracing::warn!(%error, "a task that was started for nobody will time out");
+                    return;
+                }
+                sleep(PAUSE).await;
             }
         });
     }
