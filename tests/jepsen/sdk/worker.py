@@ -82,7 +82,9 @@ async def one(client: Client, workflow_id: str, queue: str) -> dict:
     handle = client.get_workflow_handle(workflow_id, result_type=int)
     try:
         await until_answered(told, start)
+        started = time.monotonic()
         await until_answered(told, lambda: handle.signal("go-on"))
+        told["slowest_call"] = round(max(started - began, time.monotonic() - started), 3)
         told["result"] = await until_answered(told, handle.result)
     except WorkflowFailureError as error:
         told["error"] = f"{error}: {error.cause}"

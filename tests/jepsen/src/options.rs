@@ -74,6 +74,9 @@ pub struct Run {
     /// A Python that has the Temporal SDK: real workers and clients are under load as well, one process for each node.
     #[arg(long, value_name = "PYTHON")]
     pub sdk: Option<PathBuf>,
+    /// They connect through a balancer, which passes a connection on to any node that takes it; else each to its node.
+    #[arg(long, requires = "sdk")]
+    pub balanced: bool,
     /// Where the run's files go; a folder of its own is made in it.
     #[arg(long, value_name = "DIR", default_value = "jepsen-runs")]
     pub out: PathBuf,

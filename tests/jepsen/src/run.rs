@@ -80,8 +80,8 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
     let around = options.net == NetMode::Proxy && kinds.iter().any(|kind| kind.is_of_network());
     ensure!(spares == 0 || !around, "nodes that join are not behind proxies: with faults of the network, --net netns");
     ensure!(
-        spares == 0 || options.sdk.is_none(),
-        "an SDK worker has one node: no --sdk with faults that replace nodes"
+        spares == 0 || options.sdk.is_none() || options.balanced,
+        "an SDK worker has one node: with faults that replace nodes --sdk needs --balanced"
     );
     let delays = kinds.contains(&Kind::Slow) && options.net == NetMode::Netns;
     ensure!(!delays, "slow needs --net proxy: this kernel cannot delay packets");
@@ -103,7 +103,10 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
     let epoch = now() - i64::try_from(recorder.now()).unwrap_or_default();
     let context = Context::new(cluster.clone(), recorder.clone(), shards.clone(), options.seed, options.pace);
     let workers = Workers::start(&context);
-    let sdk = options.sdk.as_ref().map(|python| Sdk::start(&context, python, folder)).transpose()?;
+    let sdk = match &options.sdk {
+        Some(python) => Some(Sdk::start(&context, python, options.balanced, folder).await?),
+        None => None,
+    };
     let mut clients = JoinSet::new();
     options.workload.iter().for_each(|workload| workload.start(&context, &mut clients));
     let stop = CancellationToken::new();

@@ -6,6 +6,7 @@
 //! ```
 //! A fault is about directed pairs; node 0 stands for the clients.
 
+pub mod balancer;
 pub mod grudge;
 pub mod links;
 pub mod netns;
