@@ -302,6 +302,7 @@ fn pair(criterion: &mut Criterion) {
             };
             matching.offer(vec![Task::ready(queue.clone(), task, false)]);
             let request = PollRequest {
+                sticky: false,
                 queue: queue.clone(),
                 poller: Poller::default(),
                 max_tasks_per_second: None,

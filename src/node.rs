@@ -171,8 +171,7 @@ impl Node {
     pub async fn shutdown(self) {
         tracing::info!("stopping");
         self.serving.send_replace(false);
-        self.matching.drain();
-        drain(&self.router, DRAIN_PATIENCE).await;
+        tokio::join!(self.matching.drain(), drain(&self.router, DRAIN_PATIENCE));
         self.stop_api.cancel();
         if self.api.await.is_err() {
             tracing::warn!("the API server ended badly");

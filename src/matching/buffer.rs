@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::types::{Task, TaskKey};
+use super::types::{Task, TaskKey, DEFAULT_PRIORITY};
 
 /// What a task of weight 1 costs its fairness key; weights run from 0.001 to 1000.
 const STRIDE: f32 = 1_000_000.0;
@@ -61,6 +61,13 @@ impl Buffer {
 
     pub(super) fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Whether nothing waits whose place in the order is another than that of its age.
+    pub(super) fn is_plain(&self) -> bool {
+        self.levels.iter().all(|(&priority, level)| {
+            priority == DEFAULT_PRIORITY && level.heads.iter().all(|(_, _, key)| key.is_empty())
+        })
     }
 
     pub(super) fn contains(&self, key: &TaskKey) -> bool {

@@ -165,11 +165,17 @@ impl Core {
 
     /// A task that a peer sent for a poller parked here. It comes back if that poller cannot have it.
     pub(super) fn deliver(&mut self, now: i64, poller: PollerId, task: Task) -> Result<(), Box<Task>> {
-        let waits = self.pollers.get(&poller).filter(|parked| parked.reservation.is_none());
-        let Some(since) = waits.map(|parked| parked.since) else { return Err(Box::new(task)) };
+        let parked = self.pollers.get(&poller);
+        let waits = parked.is_some_and(|parked| parked.reservation.is_none());
+        let since = parked.map_or(now, |parked| parked.since);
         if let Some(queue) = self.queues.get_mut(&task.queue) {
-            queue.recent.insert(now, task.key());
             queue.home_served(now, since, &task);
+            if waits {
+                queue.recent.insert(now, task.key());
+            }
+        }
+        if !waits {
+            return Err(Box::new(task));
         }
         self.serve(now, poller, Delivery::Task(Box::new(task)));
         Ok(())
@@ -192,7 +198,8 @@ impl Core {
     // ---- pollers ----
 
     pub(super) fn poll(&mut self, now: i64, poll: Poll) -> Result<Polled, Exhausted> {
-        if self.is_shut(now, &poll.queue.namespace_id, &poll.poller) {
+        let goes = self.leaving && poll.origin == Origin::Local;
+        if goes || self.is_shut(now, &poll.queue.namespace_id, &poll.poller) {
             return Ok(Polled::ShutDown);
         }
         if !self.queues.contains_key(&poll.queue) {
@@ -200,13 +207,14 @@ impl Core {
         }
         let queue = queue(&mut self.queues, &mut self.shares, &self.settings, now, &poll.queue);
         queue.polled(now);
+        queue.sticky |= poll.sticky;
         queue.sightings.saw(now, &poll.poller, poll.rate);
         if let (Some(rate), TaskType::Activity) = (poll.rate, poll.queue.task_type) {
             queue.rates.ask(now, rate);
         }
         self.buffered -= queue.buffer.expire(now);
         if poll.origin == Origin::Local {
-            if let Some(started) = queue.promises.take(&poll.poller, queue.buffer.oldest()) {
+            if let Some(started) = queue.promised_task(&poll.poller) {
                 queue.promises.served(now, &poll.poller, 0);
                 return Ok(Polled::Started(Box::new(started)));
             }
@@ -345,6 +353,17 @@ impl Core {
             queue.forget_polls();
             let broken = queue.promises.break_all(now);
             self.outputs.extend(broken.into_iter().map(|started| Output::GiveBack(Box::new(started))));
+        }
+    }
+
+    /// The workers of these sticky queues lost their node: nothing waits for them until they poll again.
+    pub(super) fn forget_polls(&mut self, now: i64, keys: Vec<QueueKey>) {
+        for key in keys {
+            if self.queues.contains_key(&key) || self.room_for_queue(&key).is_ok() {
+                let queue = queue(&mut self.queues, &mut self.shares, &self.settings, now, &key);
+                queue.last_use = now;
+                queue.forget_polls();
+            }
         }
     }
 

@@ -105,12 +105,15 @@ impl Matching {
         home: u64,
         id: PollerId,
         request: peer::PollTaskRequest,
-        ended: oneshot::Receiver<()>,
+        mut ended: oneshot::Receiver<()>,
     ) -> Came {
+        if !matches!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+            return Came::Nothing;
+        }
         let mut call = self.shared.topology.call(home, Call::PollTask(Box::new(request)));
         let reply = tokio::select! {
             reply = &mut call => reply,
-            _ = ended => {
+            _ = &mut ended => {
                 self.send_to(home, Outgoing::Cancel(id.0));
                 match timeout(LAST_WORD, call).await {
                     Ok(reply) => reply,

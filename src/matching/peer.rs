@@ -32,6 +32,7 @@ pub async fn send(peer: Peer, call: Call) -> Result<Reply, Status> {
         Call::PullTasks(request) => Reply::PullTasks(client.pull_tasks(request).await?.into_inner()),
         Call::CompleteQuery(request) => Reply::CompleteQuery(client.complete_query(*request).await?.into_inner()),
         Call::EndWorkerPolls(request) => Reply::EndWorkerPolls(client.end_worker_polls(request).await?.into_inner()),
+        Call::ForgetPolls(request) => Reply::ForgetPolls(client.forget_polls(request).await?.into_inner()),
         Call::DescribeQueue(request) => {
             Reply::DescribeQueue(Box::new(client.describe_queue(request).await?.into_inner()))
         }
@@ -99,6 +100,16 @@ impl MatchingRpc for PeerService {
         Ok(Response::new(peer::EndWorkerPollsResponse {}))
     }
 
+    async fn forget_polls(
+        &self,
+        request: Request<peer::ForgetPollsRequest>,
+    ) -> Result<Response<peer::ForgetPollsResponse>, Status> {
+        let queues = request.into_inner().queues.into_iter();
+        let queues = queues.map(|queue| wire::queue_from(Some(queue))).collect::<Result<Vec<_>, _>>()?;
+        self.matching.with_inner(|inner, now| inner.core.forget_polls(now, queues));
+        Ok(Response::new(peer::ForgetPollsResponse {}))
+    }
+
     async fn describe_queue(
         &self,
         request: Request<peer::DescribeQueueRequest>,
@@ -128,6 +139,7 @@ impl Matching {
         let poll = Poll {
             queue,
             origin: Origin::Remote,
+            sticky: false,
             poller: request.poller.unwrap_or_default(),
             rate: request.max_tasks_per_second,
         };

@@ -46,6 +46,8 @@ struct Worker {
     window: i64,
     polls: usize,
     polls_before: usize,
+    /// Promises made within the window.
+    promised: usize,
 }
 
 #[derive(Debug)]
@@ -60,8 +62,15 @@ impl Worker {
         let window = now.div_euclid(WINDOW);
         if window != self.window {
             self.polls_before = if window == self.window + 1 { self.polls } else { 0 };
-            (self.window, self.polls) = (window, 0);
+            (self.window, self.polls, self.promised) = (window, 0, 0);
         }
+    }
+
+    /// A quarter of the polls stay free, of those outstanding and of all: what waits elsewhere is found by them.
+    fn has_room(&self, now: i64, owed: usize) -> bool {
+        let most = self.expected(now) * 3 / 4;
+        let promised = if self.window == now.div_euclid(WINDOW) { self.promised } else { 0 };
+        promised < most && owed < most
     }
 
     fn expected(&self, now: i64) -> usize {
@@ -104,7 +113,13 @@ impl Promises {
         }
         if self.workers.len() < WORKERS_MAX {
             let poller = op::Poller { request_id: String::new(), ..poller.clone() };
-            self.workers.push(Worker { poller, window: now.div_euclid(WINDOW), polls: 1, polls_before: 0 });
+            self.workers.push(Worker {
+                poller,
+                window: now.div_euclid(WINDOW),
+                polls: 1,
+                polls_before: 0,
+                promised: 0,
+            });
         }
     }
 
@@ -113,22 +128,31 @@ impl Promises {
         self.workers.retain(|worker| !same_worker(&worker.poller, poller));
     }
 
-    /// Promises the next poll of a worker, of which `waiting` tasks will have theirs first. A quarter of the polls stay
-    /// free: they find out whether tasks wait elsewhere.
+    /// Promises the next poll of a worker, of which `waiting` tasks will have theirs first.
     pub(super) fn make(&mut self, now: i64, waiting: usize) -> Option<op::Poller> {
         if now < self.paused {
             return None;
         }
-        let fastest = self.workers.iter().max_by_key(|worker| worker.expected(now))?;
-        if fastest.expected(now) * 3 / 4 <= self.owed + waiting {
+        let fastest = self.workers.iter_mut().max_by_key(|worker| worker.expected(now))?;
+        if !fastest.has_room(now, self.owed + waiting) {
             return None;
         }
+        fastest.turn(now);
+        fastest.promised += 1;
         self.owed += 1;
         Some(fastest.poller.clone())
     }
 
     /// The proposal started nothing for it.
-    pub(super) fn unmake(&mut self) {
+    pub(super) fn unmake(&mut self, poller: &op::Poller) {
+        self.owed -= 1;
+        if let Some(worker) = self.workers.iter_mut().find(|worker| same_worker(&worker.poller, poller)) {
+            worker.promised = worker.promised.saturating_sub(1);
+        }
+    }
+
+    /// It went to a poll that waited already, or back.
+    pub(super) fn end(&mut self) {
         self.owed -= 1;
     }
 
@@ -165,16 +189,18 @@ impl Promises {
 
     /// Its sticky queue's worker stops, or this node does.
     pub(super) fn break_all(&mut self, now: i64) -> Vec<Started> {
+        self.workers.clear();
         self.give_up(now, self.kept.len())
     }
 
     fn give_up(&mut self, now: i64, count: usize) -> Vec<Started> {
-        if count > 0 {
+        // What is broken during the pause is of the same mishap.
+        if count > 0 && now >= self.paused {
             let again = self.pause > 0 && now < self.paused + SOON;
             self.pause = if again { (self.pause * 2).min(PAUSE_MAX) } else { PAUSE };
             self.paused = now + self.pause;
-            self.owed -= count;
         }
+        self.owed -= count;
         self.kept.drain(..count).map(|kept| kept.started).collect()
     }
 

@@ -49,9 +49,11 @@ pub(super) struct Queue {
     /// Tasks wait for pollers at the home, as far as was seen, until then; and they wait long.
     home_behind: Option<i64>,
     home_starves: Option<i64>,
+    /// One worker's own, as polls of this node said.
+    pub(super) sticky: bool,
     last_poll: Option<i64>,
     pub(super) last_use: i64,
-    /// Its worker said that it stops, and nobody polled since.
+    /// Its worker stops or lost its node, and nobody polled since.
     pub(super) shut: bool,
     /// Nodes with tasks that did not fit here.
     more: BTreeMap<u64, Pull>,
@@ -86,7 +88,9 @@ impl Queue {
 
     pub(super) fn unpark(&mut self, now: i64, poller: PollerId) {
         if self.local.remove(&poller) || self.abroad.remove(&poller) || self.remote.remove(&poller) {
-            self.last_poll = Some(now);
+            if !self.shut {
+                self.last_poll = Some(now);
+            }
             self.last_use = now;
         }
     }
@@ -154,11 +158,19 @@ impl Queue {
     /// Stands in for a parked poller of this node, where there is none.
     pub(super) fn promise(&mut self, now: i64) -> Option<op::Poller> {
         let needed_at_home = self.home_starves.is_some_and(|until| now < until);
-        if needed_at_home {
+        if needed_at_home || !self.buffer.is_plain() {
             None
         } else {
             self.promises.make(now, self.buffer.len())
         }
+    }
+
+    /// What was started for this worker's next poll, unless a task that waits has its turn before.
+    pub(super) fn promised_task(&mut self, poller: &op::Poller) -> Option<Started> {
+        if !self.buffer.is_empty() && !self.buffer.is_plain() {
+            return None;
+        }
+        self.promises.take(poller, self.buffer.oldest())
     }
 
     /// Whether the home wants another poller of this node: tasks wait there, as far as is known, or none of this node has

@@ -64,7 +64,7 @@ impl Core {
         let Some(queue) = self.queues.get_mut(&reserved.queue) else { return };
         match reserved.holder {
             Holder::Gone => {}
-            Holder::Promised(_) => queue.promises.unmake(),
+            Holder::Promised(worker) => queue.promises.unmake(&worker),
             Holder::Parked(id) => {
                 let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
                 parked.reservation = None;
@@ -75,7 +75,7 @@ impl Core {
                 }
                 if parked.stopped {
                     self.end(now, id, Delivery::Empty);
-                } else if let Some(started) = queue.promises.take(&parked.poller, queue.buffer.oldest()) {
+                } else if let Some(started) = queue.promised_task(&parked.poller) {
                     self.serve(now, id, Delivery::Started(Box::new(started)));
                 } else {
                     self.revisit(now, &reserved.queue);
@@ -96,6 +96,7 @@ impl Core {
             Holder::Parked(_) | Holder::Gone => false,
         };
         let Some(queue) = self.queues.get_mut(&reserved.queue) else { return Err(Box::new(started)) };
+        let stops = stops || queue.shut;
         let poller = match reserved.holder {
             Holder::Parked(poller) => {
                 let parked = self.pollers.get_mut(&poller).expect("reserved pollers are known");
@@ -116,7 +117,7 @@ impl Core {
                     self.revisit(now, &reserved.queue);
                     return Ok(());
                 }
-                queue.promises.unmake();
+                queue.promises.end();
                 match waits {
                     Some(poller) => poller,
                     None => return Err(Box::new(started)),
@@ -134,7 +135,7 @@ impl Core {
         let Some(queue) = self.queues.get_mut(&reserved.queue) else { return };
         match reserved.holder {
             Holder::Gone => {}
-            Holder::Promised(_) => queue.promises.unmake(),
+            Holder::Promised(worker) => queue.promises.unmake(&worker),
             Holder::Parked(id) => {
                 let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
                 parked.reservation = None;
@@ -144,12 +145,18 @@ impl Core {
         }
     }
 
-    /// This node's clients will get no more: no poll to come is relied on.
-    pub(super) fn leave_node(&mut self, now: i64) {
+    /// This node's clients will get no more: no poll to come is relied on. Returns the sticky queues of its workers.
+    pub(super) fn leave_node(&mut self, now: i64) -> Vec<QueueKey> {
         self.leaving = true;
-        for queue in self.queues.values_mut() {
+        let mut sticky = Vec::new();
+        for (key, queue) in &mut self.queues {
+            if queue.sticky && !queue.shut {
+                queue.forget_polls();
+                sticky.push(key.clone());
+            }
             let broken = queue.promises.break_all(now);
             self.outputs.extend(broken.into_iter().map(|started| Output::GiveBack(Box::new(started))));
         }
+        sticky
     }
 }

@@ -20,12 +20,15 @@ use super::offers::{FullQueues, Outboxes};
 use super::query::Queries;
 use super::topology::{Call, TaskSource, Topology};
 use super::types::{Exhausted, Limits, PollRequest, Reservation, Started, Task};
+use super::wire;
 use super::words::{Delivery, Origin, Output, Place, Poll, Polled, PollerId, Reason};
 use super::workers::Workers;
 
 /// A poll that is reserved at its deadline waits so much longer for the proposal's answer.
 const RESERVED_GRACE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
+/// Sticky queues in one call.
+const FORGOTTEN_AT_ONCE: usize = 1024;
 /// For a call to a peer that has no reason to wait.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -116,10 +119,15 @@ impl Matching {
     }
 
     /// This node is about to leave: its clients' polls end empty, now and from now on. The rest goes on, for this node
-    /// may lead shards and be home of queues a little longer.
-    pub fn drain(&self) {
+    /// may lead shards and be home of queues a little longer. The others hear which sticky queues nobody polls now.
+    pub async fn drain(&self) {
         self.shared.draining.cancel();
-        self.with_inner(|inner, now| inner.core.leave_node(now));
+        let sticky = self.with_inner(|inner, now| inner.core.leave_node(now));
+        let calls = sticky.chunks(FORGOTTEN_AT_ONCE).map(|queues| {
+            let queues = queues.iter().map(wire::queue).collect();
+            self.call_others(Call::ForgetPolls(peer::ForgetPollsRequest { queues }))
+        });
+        join_all(calls).await;
     }
 
     /// Ends the loops, and the polls with them.
@@ -143,6 +151,7 @@ impl Matching {
         let poll = Poll {
             queue: request.queue,
             origin: Origin::Local,
+            sticky: request.sticky,
             poller: request.poller,
             rate: request.max_tasks_per_second,
         };
@@ -190,17 +199,20 @@ impl Matching {
     /// Ends the worker's polls on all nodes, at once and for the next 30 s, and forgets its sticky queue.
     pub async fn shutdown_worker(&self, namespace_id: &str, sticky_queue: &str, worker_instance_key: &str) {
         self.end_worker_polls(namespace_id, sticky_queue, worker_instance_key);
-        let this = self.shared.topology.this_node();
         let request = peer::EndWorkerPollsRequest {
             namespace_id: namespace_id.to_owned(),
             sticky_queue: sticky_queue.to_owned(),
             worker_instance_key: worker_instance_key.to_owned(),
         };
+        self.call_others(Call::EndWorkerPolls(request)).await;
+    }
+
+    /// Tells every other node something; who cannot be reached finds out by itself.
+    async fn call_others(&self, call: Call) {
+        let this = self.shared.topology.this_node();
         let others = self.shared.topology.alive_nodes().into_iter().filter(|&node| node != this);
-        let calls = others.map(|node| {
-            let call = self.shared.topology.call(node, Call::EndWorkerPolls(request.clone()));
-            tokio::time::timeout(CALL_TIMEOUT, call)
-        });
+        let calls =
+            others.map(|node| tokio::time::timeout(CALL_TIMEOUT, self.shared.topology.call(node, call.clone())));
         join_all(calls).await;
     }
 

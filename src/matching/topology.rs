@@ -79,6 +79,7 @@ pub enum Call {
     PullTasks(peer::PullTasksRequest),
     CompleteQuery(Box<peer::CompleteQueryRequest>),
     EndWorkerPolls(peer::EndWorkerPollsRequest),
+    ForgetPolls(peer::ForgetPollsRequest),
     DescribeQueue(peer::DescribeQueueRequest),
     FindWorkers(peer::FindWorkersRequest),
 }
@@ -92,6 +93,7 @@ pub enum Reply {
     PullTasks(peer::PullTasksResponse),
     CompleteQuery(peer::CompleteQueryResponse),
     EndWorkerPolls(peer::EndWorkerPollsResponse),
+    ForgetPolls(peer::ForgetPollsResponse),
     DescribeQueue(Box<peer::DescribeQueueResponse>),
     FindWorkers(peer::FindWorkersResponse),
 }

@@ -117,6 +117,8 @@ pub enum TaskKey {
 pub struct PollRequest {
     /// A sticky queue has a name of its own here, never its normal queue's.
     pub queue: QueueKey,
+    /// One worker's own queue.
+    pub sticky: bool,
     pub poller: op::Poller,
     /// Activity queues only: `task_queue_metadata.max_tasks_per_second`.
     pub max_tasks_per_second: Option<f64>,

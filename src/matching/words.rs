@@ -28,6 +28,8 @@ pub(super) enum Place {
 pub(super) struct Poll {
     pub(super) queue: QueueKey,
     pub(super) origin: Origin,
+    /// As the client says; not known of another node's.
+    pub(super) sticky: bool,
     pub(super) poller: op::Poller,
     pub(super) rate: Option<f64>,
 }

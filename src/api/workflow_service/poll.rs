@@ -62,7 +62,8 @@ pub async fn workflow_task_queue(
         worker_instance_key: call.message.worker_instance_key.clone(),
     };
     let queue = key(&namespace, TaskType::Workflow, call.message.task_queue.as_ref());
-    let request = PollRequest { queue, poller, max_tasks_per_second: None, deadline: times.poll };
+    let sticky = call.message.task_queue.as_ref().is_some_and(|queue| queue.kind == TaskQueueKind::Sticky as i32);
+    let request = PollRequest { queue, sticky, poller, max_tasks_per_second: None, deadline: times.poll };
     wait(frontend, &namespace, request, &times).await
 }
 
@@ -85,7 +86,7 @@ pub async fn activity_task_queue(
     };
     let queue = key(&namespace, TaskType::Activity, call.message.task_queue.as_ref());
     let rate = call.message.task_queue_metadata.as_ref().and_then(|metadata| metadata.max_tasks_per_second);
-    let request = PollRequest { queue, poller, max_tasks_per_second: rate, deadline: times.poll };
+    let request = PollRequest { queue, sticky: false, poller, max_tasks_per_second: rate, deadline: times.poll };
     wait(frontend, &namespace, request, &times).await
 }
 

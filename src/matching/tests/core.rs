@@ -182,6 +182,7 @@ fn pollers_are_bounded() {
     let poll = crate::matching::words::Poll {
         queue: bench.queue.clone(),
         origin: Origin::Local,
+        sticky: false,
         poller: super::support::poller("x"),
         rate: None,
     };
@@ -195,7 +196,10 @@ fn one_namespace_leaves_queues_and_pollers_to_others() {
     let poll = |bench: &mut Bench, namespace: &str, name: &str| {
         let queue = QueueKey { namespace_id: namespace.into(), ..queue(name) };
         let poller = super::support::poller("x");
-        bench.core.poll(bench.now, crate::matching::words::Poll { queue, origin: Origin::Local, poller, rate: None })
+        bench.core.poll(
+            bench.now,
+            crate::matching::words::Poll { queue, origin: Origin::Local, sticky: false, poller, rate: None },
+        )
     };
     let waits = |polled: Result<Polled, Exhausted>| matches!(polled, Ok(Polled::Parked(_)));
     assert!(waits(poll(&mut bench, "greedy", "a")) && waits(poll(&mut bench, "greedy", "b")));
@@ -304,6 +308,21 @@ fn a_worker_shut_down_while_its_poll_is_reserved_does_not_wait_again() {
     bench.core.release(bench.now, reserved.id);
     assert_eq!(bench.served(), [(poller, "empty".to_owned())]);
     assert_eq!(bench.offer("a"), Offered::Kept, "nobody waits");
+}
+
+#[test]
+fn a_sticky_poll_that_ends_with_its_worker_does_not_count_as_one() {
+    let mut bench = Bench::new(Limits::default());
+    bench.pass(4_000);
+    bench.queue = sticky_queue("sticky");
+    let poller = bench.park("w", Origin::Local);
+    let reserved = bench.core.reserve(bench.now, &sticky_queue("sticky")).expect("one waits");
+    bench.core.shut_down(bench.now, "ns", "sticky", "w-key");
+    bench.core.release(bench.now, reserved.id);
+    assert_eq!(bench.served(), [(poller, "empty".to_owned())]);
+    let mut waiting = task(&bench.queue, "a", 3, 0);
+    waiting.sticky = true;
+    assert!(matches!(bench.offer_task(waiting), Offered::Unpolled(_)));
 }
 
 #[test]

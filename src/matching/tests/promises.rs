@@ -63,6 +63,21 @@ fn the_next_poll_of_a_busy_worker_is_promised_and_a_quarter_stays_free() {
     assert_eq!(reserve(&mut bench), None);
 }
 
+/// However fast they are kept: what waits at the home would never be asked for.
+#[test]
+fn a_quarter_of_all_polls_stays_free() {
+    let mut bench = busy(20);
+    let mut kept = 0;
+    while let Some(promised) = reserve(&mut bench) {
+        bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+        assert_eq!(poll_gets(&mut bench, "w"), Some(promised.id));
+        kept += 1;
+    }
+    assert_eq!(kept, 15);
+    bench.pass(100);
+    assert!(reserve(&mut bench).is_some());
+}
+
 #[test]
 fn a_slow_worker_and_one_that_fell_silent_are_promised_nothing() {
     let mut bench = busy(7);
@@ -152,6 +167,48 @@ fn a_promise_that_is_not_kept_goes_back_and_no_other_is_made_for_a_while() {
     bench.pass(1000);
     polls_are_served(&mut bench, 20, 0);
     assert!(reserve(&mut bench).is_some());
+}
+
+#[test]
+fn what_one_mishap_breaks_counts_as_one() {
+    let mut bench = busy(20);
+    for _ in 0..5 {
+        let promised = reserve(&mut bench).expect("promised");
+        bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+        bench.pass(1);
+    }
+    for _ in 0..1_250 {
+        bench.pass(1);
+    }
+    assert_eq!(given_back(&mut bench).len(), 5);
+    polls_are_served(&mut bench, 20, 0);
+    assert!(reserve(&mut bench).is_some(), "the pause was a second");
+}
+
+#[test]
+fn a_more_urgent_task_has_its_turn_first() {
+    let mut bench = busy(20);
+    let promised = reserve(&mut bench).expect("promised");
+    bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+    bench.pass(1);
+    let urgent = super::support::task(&queue("q"), "urgent", 1, bench.now);
+    assert_eq!(bench.offer_task(urgent), Offered::Kept);
+    assert_eq!(reserve(&mut bench), None, "the next poll is for that one");
+    assert_eq!(bench.poll("w").as_deref(), Some("urgent"));
+    assert_eq!(poll_gets(&mut bench, "w"), Some(promised.id));
+}
+
+/// Older SDKs name the sticky queue only.
+#[test]
+fn a_sticky_queue_that_is_shut_down_promises_nothing() {
+    let mut bench = Bench::new(Limits::default());
+    bench.queue = super::support::sticky_queue("sticky");
+    polls_are_served(&mut bench, 20, 0);
+    let key = bench.queue.clone();
+    let promised = bench.core.reserve(bench.now, &key).expect("promised");
+    bench.core.shut_down(bench.now, "ns", "sticky", "");
+    assert!(bench.core.fulfil(bench.now, started(promised.id)).is_err());
+    assert_eq!(bench.core.reserve(bench.now, &key), None);
 }
 
 #[test]
@@ -245,4 +302,17 @@ fn a_poll_that_waits_again_waits_at_its_home_as_before() {
     let other = bench.park("w", Origin::Local);
     assert_eq!(bench.offer("a"), Offered::Taken);
     assert_eq!(bench.served(), [(other, "a".to_owned())]);
+}
+
+/// The task goes back, but what it tells is not lost.
+#[test]
+fn a_poll_that_a_proposal_has_also_finds_out_that_tasks_waited_at_the_home() {
+    let mut bench = Bench::new(Limits::default());
+    let poller = bench.park("w", Origin::Local);
+    bench.core.goes_home(bench.now, poller);
+    reserve(&mut bench).expect("it waits");
+    let mut waited = super::support::task(&queue("q"), "a", 3, bench.now);
+    waited.ready_time -= span::SECOND / 50;
+    assert!(bench.core.deliver(bench.now, poller, waited).is_err());
+    assert!(bench.core.hurries_home(bench.now, &queue("q")));
 }

@@ -79,6 +79,9 @@ async fn answer(service: PeerService, call: Call) -> Result<Reply, tonic::Status
         Call::EndWorkerPolls(request) => {
             Reply::EndWorkerPolls(service.end_worker_polls(Request::new(request)).await?.into_inner())
         }
+        Call::ForgetPolls(request) => {
+            Reply::ForgetPolls(service.forget_polls(Request::new(request)).await?.into_inner())
+        }
         Call::DescribeQueue(request) => {
             Reply::DescribeQueue(Box::new(service.describe_queue(Request::new(request)).await?.into_inner()))
         }
@@ -146,6 +149,7 @@ impl Drop for Cluster {
 fn request(queue: &QueueKey, identity: &str, seconds: u64) -> PollRequest {
     PollRequest {
         queue: queue.clone(),
+        sticky: false,
         poller: poller(identity),
         max_tasks_per_second: None,
         deadline: Instant::now() + Duration::from_secs(seconds),
@@ -327,11 +331,36 @@ async fn a_node_about_to_leave_ends_its_polls_but_still_brings_its_tasks() {
     let third = cluster.nodes[2].clone();
     let polling = tokio::spawn(async move { take(&third, &queue("q"), "w", 60).await });
     moment().await;
-    cluster.nodes[2].drain();
+    cluster.nodes[2].drain().await;
     assert_eq!(polling.await.expect("no panic"), None);
     assert_eq!(take(&cluster.nodes[2], &queue("q"), "w", 60).await, None);
     cluster.nodes[2].offer(vec![task(&queue("q"), "a", 3, 1)]);
     assert_eq!(take(&cluster.nodes[1], &queue("q"), "w", 1).await.as_deref(), Some("a"));
+}
+
+/// Its worker has to find another node, and the workflow need not wait for that.
+#[tokio::test(start_paused = true)]
+async fn a_sticky_task_does_not_wait_for_a_worker_whose_node_leaves() {
+    let cluster = cluster(Limits::default());
+    sleep(Duration::from_secs(4)).await;
+    let queue = sticky_queue("sticky");
+    let (third, polled) = (cluster.nodes[2].clone(), PollRequest { sticky: true, ..request(&queue, "w", 60) });
+    let polling = tokio::spawn(async move { third.poll(polled).await });
+    moment().await;
+    cluster.nodes[2].drain().await;
+    assert!(matches!(polling.await.expect("no panic"), Ok(PollResult::Empty)));
+    moment().await;
+    let mut sticky = task(&queue, "a", 3, 1);
+    sticky.sticky = true;
+    cluster.nodes[1].offer(vec![sticky.clone()]);
+    moment().await;
+    assert_eq!(*cluster.tables[1].unpolled.lock().expect("test"), [sticky.clone()]);
+
+    let second = cluster.nodes[1].clone();
+    let polling = tokio::spawn(async move { take(&second, &queue, "w", 60).await });
+    moment().await;
+    cluster.nodes[1].offer(vec![sticky]);
+    assert_eq!(polling.await.expect("no panic").as_deref(), Some("a"), "it polls again");
 }
 
 #[tokio::test(start_paused = true)]

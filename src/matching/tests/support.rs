@@ -67,7 +67,7 @@ impl Bench {
     }
 
     pub(super) fn try_poll(&mut self, identity: &str, origin: Origin, rate: Option<f64>) -> Polled {
-        let poll = Poll { queue: self.queue.clone(), origin, poller: poller(identity), rate };
+        let poll = Poll { queue: self.queue.clone(), origin, sticky: false, poller: poller(identity), rate };
         self.core.poll(self.now, poll).expect("within the limits")
     }
 
