@@ -12,8 +12,12 @@ const ROOTS: &[&str] = &[
     "health/v1/health.proto",
     "google/rpc/status.proto",
 ];
-/// Written by hand, in `history.rs`.
-const HISTORY: &str = ".temporal.api.history.v1.History";
+/// Written by hand, in `history.rs` and `failure.rs`: name, path, and what is exported where it would be if it had been
+/// generated.
+const BY_HAND: &[(&str, &str, &str)] = &[
+    (".temporal.api.history.v1.History", "crate::history::History", "pub use crate::history::History;\n"),
+    (".temporal.api.failure.v1.Failure", "crate::failure::Failure", "pub use crate::failure::{failure, Failure};\n"),
+];
 const INTERNAL: &[&str] = &["op.proto", "state.proto", "peer.proto", "admin.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,17 +37,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     all.open_files(ROOTS.iter().chain(INTERNAL))?;
     let mut config = tonic_prost_build::Config::new();
     config.bytes(["."]).btree_map(["."]).enable_type_names();
-    config.extern_path(HISTORY, "crate::history::History");
+    for (name, path, _) in BY_HAND {
+        config.extern_path(*name, *path);
+    }
+    std::fs::write(out.join("all_descriptors.bin"), all.encode_file_descriptor_set())?;
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
         .generate_default_stubs(true)
         .include_file("all.rs")
         .compile_fds_with_config(all.file_descriptor_set(), config)?;
-    // Where it would be if it had been generated.
-    let module = out.join("temporal.api.history.v1.rs");
-    let generated = std::fs::read_to_string(&module)?;
-    std::fs::write(&module, generated + "pub use crate::history::History;\n")?;
+    for (name, _, export) in BY_HAND {
+        let package = name.trim_start_matches('.').rsplit_once('.').ok_or("a name without a package")?.0;
+        let module = out.join(format!("{package}.rs"));
+        let generated = std::fs::read_to_string(&module)?;
+        std::fs::write(&module, generated + export)?;
+    }
     Ok(())
 }
 

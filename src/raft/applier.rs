@@ -1,5 +1,6 @@
 //! The thread that applies a shard's committed entries: `statemachine::apply` over one `Txn` per batch, one write, then
-//! answers and effects. What goes wrong here stops the shard on this node: going on would let its replica diverge.
+//! answers and effects. What goes wrong here stops the shard on this node: going on would let its replica diverge. An entry
+//! that no replica can read is refused by all of them: to stop would be to stop for ever.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -149,14 +150,17 @@ impl Context {
     }
 
     fn apply_proposal(&self, txn: &mut Txn<'_>, index: u64, command: &Command) -> io::Result<statemachine::Outcome> {
-        let decoded = op::Proposal::decode(command.0.clone());
-        let applied = match &decoded {
-            Ok(proposal) => std::panic::catch_unwind(AssertUnwindSafe(|| statemachine::apply(txn, proposal)))
-                .unwrap_or_else(|panic| Err(Fault::corrupt("apply", panic_text(panic.as_ref())))),
-            Err(error) => Err(Fault::corrupt("proposal", error)),
+        let proposal = match op::Proposal::decode(command.0.clone()) {
+            Ok(proposal) => proposal,
+            Err(error) => {
+                tracing::error!(shard = self.shard, index, %error, "an entry cannot be read; every replica refuses it");
+                return Ok(statemachine::Outcome::unreadable(&error));
+            }
         };
+        let applied = std::panic::catch_unwind(AssertUnwindSafe(|| statemachine::apply(txn, &proposal)))
+            .unwrap_or_else(|panic| Err(Fault::corrupt("apply", panic_text(panic.as_ref()))));
         applied.map_err(|fault| {
-            let op = decoded.as_ref().map_or_else(|_| "?".to_owned(), kind);
+            let op = kind(&proposal);
             tracing::error!(shard = self.shard, index, op, %fault, "cannot apply; the shard stops here");
             io::Error::other(fault)
         })

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use prost::Message;
+use statemachine::op;
 
 use super::test_kit::{proposal, Cluster, Node, LONG, SHARD};
 use super::{ProposeError, RaftConfig};
@@ -131,7 +133,7 @@ async fn a_fault_stops_its_shard_and_no_other() {
     let other = groups.start_shard(1).await.expect("the group starts");
     groups.initialize(1, BTreeSet::from([1])).await.expect("the group is initialized");
     let group = &cluster.nodes[&1].group;
-    let poisoned = group.propose(Bytes::from_static(&[0xff; 9])).await;
+    let poisoned = group.propose(poison()).await;
     assert!(matches!(poisoned, Err(ProposeError::Unknown { .. })), "{poisoned:?}");
     let deadline = Instant::now() + LONG;
     while group.status().stopped.is_none() || group.is_leader() || !other.is_leader() {
@@ -140,6 +142,31 @@ async fn a_fault_stops_its_shard_and_no_other() {
     }
     assert!(group.propose(proposal("two")).await.is_err());
     other.propose(proposal("two")).await.expect("the other shard goes on");
+}
+
+/// An op that the core cannot carry out: nobody proposes a reset of no namespace.
+fn poison() -> Bytes {
+    let kind = op::op::Kind::ResetWorkflow(op::ResetWorkflow::default());
+    op::Proposal { op: Some(op::Op { kind: Some(kind) }), ..Default::default() }.encode_to_vec().into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_replica_refuses_an_entry_that_cannot_be_read() {
+    let mut cluster = Cluster::start(3, RaftConfig::default()).await;
+    let first = cluster.propose("one").await;
+    cluster.all_equal_at(first).await;
+    let leader = cluster.leader().await;
+    let group = &cluster.nodes[&leader].group;
+    let before = group.snapshot().digest().expect("rows can be read");
+    let refused = group.propose(Bytes::from_static(&[0xff; 9])).await.expect("it is answered");
+    let Some(op::answer::Kind::Reject(reject)) = refused.answer.kind else { panic!("{refused:?}") };
+    assert_eq!(reject.code, statemachine::reject::code::INVALID_ARGUMENT);
+    assert_eq!(group.snapshot().digest().expect("rows can be read"), before, "it wrote nothing");
+    cluster.all_equal_at(refused.index).await;
+    cluster.stop(leader).await;
+    cluster.restart(leader).await;
+    let last = cluster.propose("two").await;
+    cluster.all_equal_at(last).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of an entry that does not decode. Its bytes are the same on every replica, so all of them refuse it.
+    pub fn unreadable(why: &dyn std::fmt::Display) -> Self {
+        Self::refused(Reject::new(code::INVALID_ARGUMENT, format!("the request cannot be read again: {why}")))
+    }
+
     fn refused(reject: Reject) -> Self {
         let answer = Answer { kind: Some(answer::Kind::Reject(*reject.0)), reserved: Vec::new() };
         Self { answer, effects: Vec::new() }

@@ -1,6 +1,7 @@
 //! One node in this process, called as clients call it.
 
 mod compression;
+mod deep_failures;
 mod health;
 mod history;
 mod limits;

@@ -4,10 +4,12 @@ use proto::temporal::api::common::v1::WorkflowExecution;
 use proto::temporal::api::enums::v1::WorkflowTaskFailedCause as Cause;
 use proto::temporal::api::failure::v1::{failure::FailureInfo, Failure, ResetWorkflowFailureInfo};
 use proto::temporal::api::history::v1::history_event::Attributes;
-use proto::temporal::api::history::v1::{WorkflowTaskFailedEventAttributes, WorkflowTaskStartedEventAttributes};
+use proto::temporal::api::history::v1::{
+    HistoryEvent, WorkflowTaskFailedEventAttributes, WorkflowTaskStartedEventAttributes,
+};
 
 use crate::reject::Decided;
-use crate::tables::{self, RunKey};
+use crate::tables::{self, HistoryBatch, RunKey};
 use crate::workflow::{close::SERVER_IDENTITY, start, Run};
 use crate::{activity, state, timer, Context, Fault, Reject};
 
@@ -20,7 +22,7 @@ pub fn copy(ctx: &mut Context<'_, '_>, base: &Run, finish: i64, run_id: String) 
         .ok_or_else(|| Fault::corrupt("reset op", "a run id that is no UUID"))?;
     let mut run = Run::new(key, blank(ctx, base, finish, run_id));
     for batch in tables::read_batches(ctx.txn, base.key, 1, finish, usize::MAX)? {
-        let mut events = batch.events()?;
+        let mut events = events_of(&batch)?;
         events.retain(|event| event.event_id < finish);
         for event in &events {
             run.replay(ctx, event)?;
@@ -38,6 +40,11 @@ pub fn copy(ctx: &mut Context<'_, '_>, base: &Run, finish: i64, run_id: String) 
         return Err(Reject::invalid_argument(text).into());
     }
     Ok(run)
+}
+
+/// A batch that does not decode is the same on every replica: the reset is refused.
+pub fn events_of(batch: &HistoryBatch) -> Decided<Vec<HistoryEvent>> {
+    batch.events().map_err(|fault| Reject::failed_precondition(format!("the history cannot be read: {fault}")).into())
 }
 
 /// What the new run has from the base run beside events.
@@ -95,4 +102,17 @@ pub fn arm(ctx: &mut Context<'_, '_>, run: &mut Run) -> Decided<()> {
     start::arm_run_timeout(ctx, run);
     timer::arm_all(ctx, run)?;
     activity::make_all_ready(ctx, run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reject::Stop;
+
+    #[test]
+    fn a_history_that_cannot_be_read_refuses_the_reset_and_stops_no_shard() {
+        let batch = HistoryBatch { first_event_id: 1, bytes: vec![0xff; 9] };
+        let Err(Stop::Reject(reject)) = events_of(&batch) else { panic!("it is refused") };
+        assert!(reject.message().starts_with("the history cannot be read: "), "{}", reject.message());
+    }
 }

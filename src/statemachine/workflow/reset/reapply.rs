@@ -63,7 +63,7 @@ fn events_from(ctx: &Context<'_, '_>, run: &Run, first: i64) -> Decided<Vec<Hist
     let Some(batch) = tables::batch_at_or_before(ctx.txn, run.key, first)? else { return Ok(Vec::new()) };
     let mut events = Vec::new();
     for batch in tables::read_batches(ctx.txn, run.key, batch.first_event_id, i64::MAX, usize::MAX)? {
-        events.extend(batch.events()?.into_iter().filter(|event| event.event_id >= first));
+        events.extend(super::fork::events_of(&batch)?.into_iter().filter(|event| event.event_id >= first));
     }
     Ok(events)
 }
