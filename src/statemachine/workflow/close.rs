@@ -33,6 +33,16 @@ pub fn finish(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
     run.finish(ctx)
 }
 
+/// Like [`finish`], when a reset of an earlier run ends this one: nothing of it goes on in the new run but what its
+/// parent waits for (Temporal: processCloseExecution, processCloseCallbacks; only the run that is reset knows the new one).
+pub fn finish_for_reset_of_another(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {
+    child::end::apply_policies(ctx, &run)?;
+    settle(ctx, &mut run)?;
+    callback::schedule_all(ctx, &run)?;
+    run.current_changed = false;
+    run.finish(ctx)
+}
+
 /// Like [`finish`], when a reset puts another run in its place: its parent, its children and its callbacks are that
 /// run's now.
 pub fn finish_replaced(ctx: &mut Context<'_, '_>, mut run: Run) -> Decided<()> {

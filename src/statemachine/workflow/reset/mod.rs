@@ -43,12 +43,14 @@ pub fn decide(ctx: &mut Context<'_, '_>, op: &ResetWorkflow) -> Decided<answer::
     check(&base, request)?;
     let run_id = ctx.new_id();
     if let Some(open) = current.filter(|current| current.is_open() && current.key != base.key) {
-        terminate(ctx, open, &request.reason)?;
+        let open = terminate(ctx, open, &request.reason)?;
+        close::finish_for_reset_of_another(ctx, open)?;
     }
     remember(&mut base, &request.request_id, &run_id);
     let key = base.key;
     if base.is_open() {
-        terminate(ctx, base, &request.reason)?;
+        let base = terminate(ctx, base, &request.reason)?;
+        close::finish_replaced(ctx, base)?;
     } else {
         base.finish(ctx)?;
     }
@@ -89,8 +91,8 @@ fn remember(base: &mut Run, request_id: &str, run_id: &str) {
     base.row.resets.push(state::Reset { request_id: request_id.into(), run_id: run_id.into() });
 }
 
-/// Ends the open run. Neither its parent nor its children hear of it: the new run takes its place.
-fn terminate(ctx: &mut Context<'_, '_>, mut run: Run, reason: &str) -> Decided<()> {
+/// Ends the open run; the caller finishes it. Its parent does not hear of it: the new run takes its place.
+fn terminate(ctx: &mut Context<'_, '_>, mut run: Run, reason: &str) -> Decided<Run> {
     let terminated = WorkflowExecutionTerminatedEventAttributes {
         reason: reason.into(),
         identity: IDENTITY.into(),
@@ -98,7 +100,7 @@ fn terminate(ctx: &mut Context<'_, '_>, mut run: Run, reason: &str) -> Decided<(
     };
     close::terminate(ctx, &mut run, terminated, Extras::default())?;
     carry::withdraw_messages(ctx, &run)?;
-    close::finish_replaced(ctx, run)
+    Ok(run)
 }
 
 /// Makes the new run.
