@@ -22,6 +22,7 @@ use super::{
     SlotMap, Target, SYSTEM_SHARD,
 };
 use crate::raft::{Group, Groups, Leadership, ProposeError, ReadError, Snapshot};
+use crate::storage::DiskState;
 
 /// Tries follow each other after a random pause up to this, at first less.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -159,6 +160,11 @@ impl Router {
 
     pub fn leads(&self, shard: u32) -> bool {
         self.groups.group(shard).is_some_and(|group| group.is_leader())
+    }
+
+    /// Whether this node takes no proposals for lack of room.
+    pub fn disk_is_full(&self) -> bool {
+        self.groups.disk() == DiskState::Full
     }
 
     /// This replica's rows, without a barrier: they may be old.

@@ -6,7 +6,10 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
 use bytes::Bytes;
+use http::header::{HeaderValue, AUTHORIZATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -38,8 +41,8 @@ type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// One for each node.
 pub struct CallbackCaller {
     plain: Plain,
-    /// Made for the first https address: it reads the system's certificates.
-    secure: OnceLock<Result<Secure, String>>,
+    /// Made for the first https address: it reads the system's certificates, and tries again if it could not.
+    secure: OnceLock<Secure>,
     limits: Callbacks,
     taken: Mutex<HashMap<String, usize>>,
     freed: Notify,
@@ -98,18 +101,19 @@ impl CallbackCaller {
         self.freed.notified()
     }
 
-    /// Takes a place for a request to this destination.
+    /// Takes a place for a request to this destination, however it is spelt.
     pub fn enter(self: &Arc<Self>, destination: &str) -> Entry {
+        let destination = spelt_alike(destination);
         let mut taken = self.taken.lock().expect("no panic while held");
         if taken.values().sum::<usize>() >= self.limits.concurrent {
             return Entry::NodeBusy;
         }
-        let here = taken.entry(destination.to_owned()).or_default();
+        let here = taken.entry(destination.clone()).or_default();
         if *here >= self.limits.concurrent_per_destination {
             return Entry::DestinationBusy;
         }
         *here += 1;
-        Entry::Place(Place { caller: self.clone(), destination: destination.to_owned() })
+        Entry::Place(Place { caller: self.clone(), destination })
     }
 
     fn leave(&self, destination: &str) {
@@ -125,21 +129,21 @@ impl CallbackCaller {
     }
 
     fn secure(&self) -> Result<&Secure, String> {
-        let made = self.secure.get_or_init(|| {
-            let connector = HttpsConnectorBuilder::new()
-                .with_native_roots()
-                .map_err(|error| format!("no certificates to trust: {error}"))?
-                .https_only()
-                .enable_http1()
-                .build();
-            let client = Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_FOR)
-                .pool_max_idle_per_host(IDLE_MAX)
-                .build(connector);
-            Ok(client)
-        });
-        made.as_ref().map_err(Clone::clone)
+        if let Some(made) = self.secure.get() {
+            return Ok(made);
+        }
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .map_err(|error| format!("no certificates to trust: {error}"))?
+            .https_only()
+            .enable_http1()
+            .build();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .build(connector);
+        Ok(self.secure.get_or_init(|| client))
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
@@ -148,6 +152,13 @@ impl CallbackCaller {
         }
         self.plain.request(request).await.map_err(|error| whole(&error))
     }
+}
+
+/// A destination in small letters and without the user: the same host is one destination.
+fn spelt_alike(destination: &str) -> String {
+    let (scheme, authority) = destination.split_once("://").unwrap_or(("", destination));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}").to_lowercase()
 }
 
 /// An error with its causes.
@@ -199,14 +210,52 @@ impl Place {
 }
 
 fn request(completion: &Completion) -> Result<Request<Full<Bytes>>, String> {
-    let headers = completion.headers.clone()?;
+    let mut headers = completion.headers.clone()?;
+    let (url, user) = without_user(completion.url.split('#').next().unwrap_or_default());
+    if let Some(user) = user.filter(|_| !headers.contains_key(AUTHORIZATION)) {
+        let value = format!("Basic {}", STANDARD.encode(unescaped(user)));
+        headers.insert(AUTHORIZATION, HeaderValue::try_from(value).map_err(|error| error.to_string())?);
+    }
     let mut request = Request::builder()
         .method(Method::POST)
-        .uri(completion.url.split('#').next().unwrap_or_default())
+        .uri(url)
         .body(Full::new(completion.body.clone()))
         .map_err(|error| error.to_string())?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// An address without its user and password, and these.
+fn without_user(url: &str) -> (String, Option<&str>) {
+    let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), None) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) => (format!("{scheme}://{host}{path}"), Some(user)),
+        None => (url.to_owned(), None),
+    }
+}
+
+/// User and password as the header has them: with a colon between them, and without escapes.
+fn unescaped(user: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = user.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    if !user.contains(':') {
+        bytes.push(b':');
+    }
+    bytes
 }
 
 /// An answer that is no success: an error of a Nexus handler, by its body or by its status.
@@ -261,8 +310,6 @@ fn is_retryable(kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn answered(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Outcome {
@@ -289,6 +336,20 @@ mod tests {
         let body = "{\"message\":\"no\",\"metadata\":{\"type\":\"nexus.HandlerError\"},\
                     \"details\":{\"type\":\"INTERNAL\",\"retryableOverride\":false}}";
         assert_eq!(answered(500, &[json], body), failed("handler error (INTERNAL): no", false));
+    }
+
+    #[test]
+    fn users_are_sent_as_a_header() {
+        assert_eq!(without_user("http://me:p%40ss@h:1/x?y"), ("http://h:1/x?y".to_owned(), Some("me:p%40ss")));
+        assert_eq!(without_user("http://h/x@y"), ("http://h/x@y".to_owned(), None));
+        assert_eq!(unescaped("me:p%40ss"), b"me:p@ss");
+        assert_eq!(unescaped("me"), b"me:");
+    }
+
+    #[test]
+    fn a_destination_is_one_however_it_is_spelt() {
+        assert_eq!(spelt_alike("HTTP://me:secret@Example.com:80"), "http://example.com:80");
+        assert_ne!(spelt_alike("http://a"), spelt_alike("https://a"));
     }
 
     #[test]

@@ -24,6 +24,19 @@ const STATE: HeaderName = HeaderName::from_static("nexus-operation-state");
 const START_TIME: HeaderName = HeaderName::from_static("nexus-operation-start-time");
 const CLOSE_TIME: HeaderName = HeaderName::from_static("nexus-operation-close-time");
 const LINK_TYPE: &str = "temporal.api.common.v1.Link.WorkflowEvent";
+/// What belongs to the connection and the message: no caller says it for us.
+const OURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 const OUR_NAME: &str = concat!("everstep/", env!("CARGO_PKG_VERSION"));
 
 /// One callback and what it is told.
@@ -55,6 +68,7 @@ impl Completion {
         let mut headers = told.headers;
         let headers = given
             .iter()
+            .filter(|(name, _)| !is_ours(name))
             .try_for_each(|(name, value)| {
                 headers.insert(name_of(name)?, value_of(value)?);
                 Ok(())
@@ -70,6 +84,10 @@ impl Completion {
             body: told.body,
         }))
     }
+}
+
+fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 fn name_of(name: &str) -> Result<HeaderName, String> {
@@ -220,6 +238,12 @@ mod tests {
         assert_eq!(typed(&[("encoding", "json/plain"), ("more", "x")]).as_deref(), own);
         assert_eq!(typed(&[]).as_deref(), own);
         assert_eq!(typed(&[("encoding", "binary/null")]), None);
+    }
+
+    #[test]
+    fn callers_do_not_frame_the_message() {
+        assert!(["Host", "Content-Length", "transfer-encoding", "TE"].iter().all(|name| is_ours(name)));
+        assert!(["Authorization", "content-type", "X-Host"].iter().all(|name| !is_ours(name)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Failures as Nexus has them: message and stack trace in the open, everything else as details of a named type
 //! (Temporal: common/nexus/failure.go).
 
-use prost::Name;
+use prost::{Message, Name};
 use proto::temporal::api::enums::v1::NexusHandlerErrorRetryBehavior as Behavior;
 use proto::temporal::api::failure::v1::failure::FailureInfo;
 use proto::temporal::api::failure::v1::{Failure, NexusHandlerFailureInfo};
@@ -9,12 +9,27 @@ use serde_json::{json, Map, Value};
 
 use crate::effects::json::to_json;
 
-/// A failure and its causes.
+/// What the details of all levels may hold, encoded: the details of each have its causes once more.
+const DETAILS_BYTES_MAX: usize = 4 << 20;
+
+/// A failure and its causes. Details beyond the bound leave the causes out, which stand beside them.
 pub fn to_nexus(failure: &Failure) -> Value {
+    level(failure, &mut { DETAILS_BYTES_MAX })
+}
+
+fn level(failure: &Failure, left: &mut usize) -> Value {
     let (kind, details) = match &failure.failure_info {
         Some(FailureInfo::NexusHandlerFailureInfo(info)) => ("nexus.HandlerError".to_owned(), handler_error(info)),
         _ => {
-            let rest = Failure { message: String::new(), stack_trace: String::new(), ..failure.clone() };
+            let cause = failure.cause.clone().filter(|_| failure.encoded_len() <= *left);
+            *left = left.saturating_sub(failure.encoded_len());
+            let rest = Failure {
+                source: failure.source.clone(),
+                encoded_attributes: failure.encoded_attributes.clone(),
+                failure_info: failure.failure_info.clone(),
+                cause,
+                ..Default::default()
+            };
             (Failure::full_name(), to_json(&rest))
         }
     };
@@ -26,7 +41,7 @@ pub fn to_nexus(failure: &Failure) -> Value {
     fields.insert("metadata".into(), json!({ "type": kind }));
     fields.insert("details".into(), details);
     if let Some(cause) = &failure.cause {
-        fields.insert("cause".into(), to_nexus(cause));
+        fields.insert("cause".into(), level(cause, left));
     }
     Value::Object(fields)
 }
@@ -67,6 +82,18 @@ mod tests {
         assert_eq!(shown["details"]["applicationFailureInfo"], json!({ "type": "Golden" }));
         assert_eq!(shown["details"].get("message"), None);
         assert_eq!(shown["cause"]["message"], "deeper");
+    }
+
+    #[test]
+    fn details_of_a_long_chain_are_bounded() {
+        let one = |cause| Failure { message: "x".repeat(30 << 10), cause, ..Default::default() };
+        let chain = |causes| one((0..causes).fold(None, |cause, _| Some(Box::new(one(cause)))));
+        let short = to_nexus(&chain(2));
+        assert_eq!(short["details"]["cause"]["cause"]["message"], short["message"], "a short chain is whole");
+        let long = to_nexus(&chain(60));
+        assert!(long.to_string().len() < 8 << 20);
+        let deepest = (0..60).fold(&long, |level, _| &level["cause"]);
+        assert_eq!(deepest["message"], short["message"], "every cause is told once");
     }
 
     #[test]

@@ -32,10 +32,12 @@ use crate::cluster::{Router, Target};
 const PAGE: usize = 1024;
 /// How often the table is looked at without being told.
 const LOOK: Duration = Duration::from_secs(10);
-/// To write down how a request went, before it counts as not made.
+/// For one try to write down how a request went.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// After a row that could not be read or settled.
+/// After a row that could not be read, or an outcome that was not committed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Requests of one shard whose outcome is not committed yet.
+const UNDER_WAY_MAX: usize = 1024;
 
 /// Runs while this node leads the shard.
 pub(super) async fn call_back(shard: u32, router: Arc<Router>, caller: Arc<CallbackCaller>, ready: Arc<Notify>) {
@@ -68,7 +70,7 @@ struct Desk {
     shard: u32,
     router: Arc<Router>,
     caller: Arc<CallbackCaller>,
-    /// The destination behind which the next look begins: the node had no place left.
+    /// The destination that was served last when the node had no place left: the next look begins behind it.
     after: Option<String>,
     known: HashSet<CallbackKey>,
     under_way: FuturesUnordered<BoxFuture<'static, CallbackKey>>,
@@ -77,6 +79,10 @@ struct Desk {
 impl Desk {
     /// Makes as many requests as there are places.
     fn begin(&mut self) -> Result<(), Fault> {
+        // Nothing is asked for whose outcome could not be written down.
+        if self.router.disk_is_full() {
+            return Ok(());
+        }
         let from = self.after.take();
         let wrapped = from.is_some();
         if self.begin_after(from)? && wrapped {
@@ -87,6 +93,7 @@ impl Desk {
 
     /// False: the node has no place left.
     fn begin_after(&mut self, mut after: Option<String>) -> Result<bool, Fault> {
+        let mut served = after.clone();
         loop {
             let Some(rows) = self.router.local(self.shard) else { return Ok(true) };
             let page = CallbackKey::page(&rows, after.as_deref(), self.caller.per_destination(), PAGE)?;
@@ -94,11 +101,18 @@ impl Desk {
                 if self.known.contains(&key) {
                     continue;
                 }
+                if self.under_way.len() >= UNDER_WAY_MAX {
+                    self.after = served;
+                    return Ok(false);
+                }
                 match self.caller.enter(&key.destination) {
-                    Entry::Place(place) => self.start(key, place),
+                    Entry::Place(place) => {
+                        served = Some(key.destination.clone());
+                        self.start(key, place);
+                    }
                     Entry::DestinationBusy => {}
                     Entry::NodeBusy => {
-                        self.after = Some(key.destination);
+                        self.after = served;
                         return Ok(false);
                     }
                 }
@@ -115,7 +129,7 @@ impl Desk {
         let (shard, router) = (self.shard, self.router.clone());
         self.under_way.push(
             async move {
-                if !deliver(shard, &router, &key, &place).await {
+                if !deliver(shard, &router, &key, place).await {
                     sleep(PAUSE).await;
                 }
                 key
@@ -126,7 +140,7 @@ impl Desk {
 }
 
 /// Whether the row is settled, or gone.
-async fn deliver(shard: u32, router: &Arc<Router>, key: &CallbackKey, place: &Place) -> bool {
+async fn deliver(shard: u32, router: &Arc<Router>, key: &CallbackKey, place: Place) -> bool {
     let read = match router.local(shard) {
         Some(rows) => Completion::read(&rows, key),
         None => return false,
@@ -140,15 +154,23 @@ async fn deliver(shard: u32, router: &Arc<Router>, key: &CallbackKey, place: &Pl
         }
     };
     let outcome = place.call(&completion).await;
-    let (namespace_id, workflow_id) = (completion.namespace_id.clone(), completion.workflow_id.clone());
-    let settle = settled(completion, key.number, outcome);
-    let target = Target::Workflow { namespace_id: &namespace_id, workflow_id: &workflow_id };
-    let op = Op { kind: Some(op::Kind::SettleCallback(settle)) };
-    match router.propose(target, op, Instant::now() + PATIENCE).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::debug!(shard, %error, "the outcome of a callback was not committed");
-            false
+    drop(place);
+    settle(shard, router, settled(completion, key.number, outcome)).await
+}
+
+/// Writes an outcome down, however long it takes while this node leads: a request is not made twice for want of a quorum.
+async fn settle(shard: u32, router: &Arc<Router>, settle: SettleCallback) -> bool {
+    let (namespace_id, workflow_id) = (settle.namespace_id.as_str(), settle.workflow_id.as_str());
+    let target = Target::Workflow { namespace_id, workflow_id };
+    loop {
+        let op = Op { kind: Some(op::Kind::SettleCallback(settle.clone())) };
+        match router.propose(target, op, Instant::now() + PATIENCE).await {
+            Ok(_) => return true,
+            Err(error) => tracing::debug!(shard, %error, "the outcome of a callback was not committed"),
+        }
+        sleep(PAUSE).await;
+        if !router.leads(shard) {
+            return false;
         }
     }
 }
