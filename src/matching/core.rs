@@ -165,17 +165,11 @@ impl Core {
 
     /// A task that a peer sent for a poller parked here. It comes back if that poller cannot have it.
     pub(super) fn deliver(&mut self, now: i64, poller: PollerId, task: Task) -> Result<(), Box<Task>> {
-        let parked = self.pollers.get(&poller);
-        let waits = parked.is_some_and(|parked| parked.reservation.is_none());
-        let since = parked.map_or(now, |parked| parked.since);
+        let waits = self.pollers.get(&poller).filter(|parked| parked.reservation.is_none());
+        let Some(since) = waits.map(|parked| parked.since) else { return Err(Box::new(task)) };
         if let Some(queue) = self.queues.get_mut(&task.queue) {
+            queue.recent.insert(now, task.key());
             queue.home_served(now, since, &task);
-            if waits {
-                queue.recent.insert(now, task.key());
-            }
-        }
-        if !waits {
-            return Err(Box::new(task));
         }
         self.serve(now, poller, Delivery::Task(Box::new(task)));
         Ok(())

@@ -19,6 +19,8 @@ const WINDOW: i64 = span::SECOND / 10;
 const QUICK: i64 = 5 * span::SECOND / 1000;
 /// A worker with fewer quick polls in a window is not relied on.
 const POLLS_MIN: usize = 8;
+/// One of so many polls in a window is left free, however fast promises are kept.
+const FREE: usize = 16;
 /// Workers of one queue whose polls are counted; they are few, or none is fast.
 const WORKERS_MAX: usize = 8;
 /// A started task waits so long for the poll, ns.
@@ -66,11 +68,11 @@ impl Worker {
         }
     }
 
-    /// A quarter of the polls stay free, of those outstanding and of all: what waits elsewhere is found by them.
+    /// Of the polls to come a quarter stay free, and of all polls a few: what waits elsewhere is found by them.
     fn has_room(&self, now: i64, owed: usize) -> bool {
-        let most = self.expected(now) * 3 / 4;
+        let expected = self.expected(now);
         let promised = if self.window == now.div_euclid(WINDOW) { self.promised } else { 0 };
-        promised < most && owed < most
+        owed < expected * 3 / 4 && promised < expected - expected.div_ceil(FREE).min(expected)
     }
 
     fn expected(&self, now: i64) -> usize {
