@@ -186,7 +186,8 @@ pub fn kill(pid: u32) {
     assert!(killed.is_ok_and(|status| status.success()), "process {pid} was not there to be killed");
 }
 
+/// Nobody listens on it, and no outgoing connection will take it before the server does.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    let ports = std::iter::repeat_with(|| rand::random_range(12_000..26_000_u16));
+    ports.take(100).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
