@@ -232,7 +232,7 @@ impl Core {
         }
         let id = PollerId(self.number());
         let queue = self.queues.get_mut(&poll.queue).expect("made above");
-        queue.park(poll.origin, id);
+        queue.park(now, poll.origin, id);
         let key = poll.queue.clone();
         let parked = Parked {
             queue: poll.queue,

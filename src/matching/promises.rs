@@ -19,8 +19,8 @@ const WINDOW: i64 = span::SECOND / 10;
 const QUICK: i64 = 5 * span::SECOND / 1000;
 /// A worker with fewer quick polls in a window is not relied on.
 const POLLS_MIN: usize = 8;
-/// One of so many polls in a window is left free, however fast promises are kept.
-const FREE: usize = 16;
+/// A poll is left free at least this often, however fast promises are kept, ns.
+const FREE: i64 = span::SECOND / 5;
 /// Workers of one queue whose polls are counted; they are few, or none is fast.
 const WORKERS_MAX: usize = 8;
 /// A started task waits so long for the poll, ns.
@@ -37,6 +37,8 @@ pub(super) struct Promises {
     kept: VecDeque<Kept>,
     /// Promises made whose task has not been handed out.
     owed: usize,
+    /// The last time that nothing was there for a poll, so that it waits, and may wait at other nodes.
+    free: i64,
     /// None are made until then.
     paused: i64,
     pause: i64,
@@ -48,8 +50,6 @@ struct Worker {
     window: i64,
     polls: usize,
     polls_before: usize,
-    /// Promises made within the window.
-    promised: usize,
 }
 
 #[derive(Debug)]
@@ -64,15 +64,8 @@ impl Worker {
         let window = now.div_euclid(WINDOW);
         if window != self.window {
             self.polls_before = if window == self.window + 1 { self.polls } else { 0 };
-            (self.window, self.polls, self.promised) = (window, 0, 0);
+            (self.window, self.polls) = (window, 0);
         }
-    }
-
-    /// Of the polls to come a quarter stay free, and of all polls a few: what waits elsewhere is found by them.
-    fn has_room(&self, now: i64, owed: usize) -> bool {
-        let expected = self.expected(now);
-        let promised = if self.window == now.div_euclid(WINDOW) { self.promised } else { 0 };
-        owed < expected * 3 / 4 && promised < expected - expected.div_ceil(FREE).min(expected)
     }
 
     fn expected(&self, now: i64) -> usize {
@@ -115,13 +108,7 @@ impl Promises {
         }
         if self.workers.len() < WORKERS_MAX {
             let poller = op::Poller { request_id: String::new(), ..poller.clone() };
-            self.workers.push(Worker {
-                poller,
-                window: now.div_euclid(WINDOW),
-                polls: 1,
-                polls_before: 0,
-                promised: 0,
-            });
+            self.workers.push(Worker { poller, window: now.div_euclid(WINDOW), polls: 1, polls_before: 0 });
         }
     }
 
@@ -130,30 +117,26 @@ impl Promises {
         self.workers.retain(|worker| !same_worker(&worker.poller, poller));
     }
 
-    /// Promises the next poll of a worker, of which `waiting` tasks will have theirs first.
+    /// A poll of this node waits.
+    pub(super) fn waits(&mut self, now: i64) {
+        self.free = now;
+    }
+
+    /// Promises the next poll of a worker, of which `waiting` tasks will have theirs first. A quarter of the polls to come
+    /// stay free, and of all polls one now and then: what waits elsewhere is found by them.
     pub(super) fn make(&mut self, now: i64, waiting: usize) -> Option<op::Poller> {
-        if now < self.paused {
+        if now < self.paused || self.free + FREE < now {
             return None;
         }
-        let fastest = self.workers.iter_mut().max_by_key(|worker| worker.expected(now))?;
-        if !fastest.has_room(now, self.owed + waiting) {
+        let fastest = self.workers.iter().max_by_key(|worker| worker.expected(now))?;
+        if fastest.expected(now) * 3 / 4 <= self.owed + waiting {
             return None;
         }
-        fastest.turn(now);
-        fastest.promised += 1;
         self.owed += 1;
         Some(fastest.poller.clone())
     }
 
-    /// The proposal started nothing for it.
-    pub(super) fn unmake(&mut self, poller: &op::Poller) {
-        self.owed -= 1;
-        if let Some(worker) = self.workers.iter_mut().find(|worker| same_worker(&worker.poller, poller)) {
-            worker.promised = worker.promised.saturating_sub(1);
-        }
-    }
-
-    /// It went to a poll that waited already, or back.
+    /// It went to a poll that waited already, or back, or nothing was started for it.
     pub(super) fn end(&mut self) {
         self.owed -= 1;
     }

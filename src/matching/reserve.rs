@@ -64,12 +64,12 @@ impl Core {
         let Some(queue) = self.queues.get_mut(&reserved.queue) else { return };
         match reserved.holder {
             Holder::Gone => {}
-            Holder::Promised(worker) => queue.promises.unmake(&worker),
+            Holder::Promised(_) => queue.promises.end(),
             Holder::Parked(id) => {
                 let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
                 parked.reservation = None;
                 queue.reserved -= 1;
-                queue.park(parked.origin, id);
+                queue.park(now, parked.origin, id);
                 if parked.at_home {
                     queue.goes_home(now, id);
                 }
@@ -135,7 +135,7 @@ impl Core {
         let Some(queue) = self.queues.get_mut(&reserved.queue) else { return };
         match reserved.holder {
             Holder::Gone => {}
-            Holder::Promised(worker) => queue.promises.unmake(&worker),
+            Holder::Promised(_) => queue.promises.end(),
             Holder::Parked(id) => {
                 let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
                 parked.reservation = None;
