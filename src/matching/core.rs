@@ -212,6 +212,7 @@ impl Core {
                 queue.promises.served(now, &poll.poller, 0);
                 return Ok(Polled::Started(Box::new(started)));
             }
+            queue.promises.nothing_kept(now);
         }
         if let Some(task) = queue.next_task(now) {
             if poll.origin == Origin::Local {
@@ -232,7 +233,7 @@ impl Core {
         }
         let id = PollerId(self.number());
         let queue = self.queues.get_mut(&poll.queue).expect("made above");
-        queue.park(now, poll.origin, id);
+        queue.park(poll.origin, id);
         let key = poll.queue.clone();
         let parked = Parked {
             queue: poll.queue,

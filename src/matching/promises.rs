@@ -37,7 +37,7 @@ pub(super) struct Promises {
     kept: VecDeque<Kept>,
     /// Promises made whose task has not been handed out.
     owed: usize,
-    /// The last time that nothing was there for a poll, so that it waits, and may wait at other nodes.
+    /// The last time that nothing was kept for a poll, so that it may look elsewhere.
     free: i64,
     /// None are made until then.
     paused: i64,
@@ -117,8 +117,8 @@ impl Promises {
         self.workers.retain(|worker| !same_worker(&worker.poller, poller));
     }
 
-    /// A poll of this node waits.
-    pub(super) fn waits(&mut self, now: i64) {
+    /// Nothing is kept for a poll of this node.
+    pub(super) fn nothing_kept(&mut self, now: i64) {
         self.free = now;
     }
 

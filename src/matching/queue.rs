@@ -79,12 +79,9 @@ impl Queue {
         self.shut = true;
     }
 
-    pub(super) fn park(&mut self, now: i64, origin: Origin, poller: PollerId) {
+    pub(super) fn park(&mut self, origin: Origin, poller: PollerId) {
         match origin {
-            Origin::Local => {
-                self.promises.waits(now);
-                self.local.insert(poller)
-            }
+            Origin::Local => self.local.insert(poller),
             Origin::Remote => self.remote.insert(poller),
         };
     }

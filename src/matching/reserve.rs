@@ -69,7 +69,7 @@ impl Core {
                 let parked = self.pollers.get_mut(&id).expect("reserved pollers are known");
                 parked.reservation = None;
                 queue.reserved -= 1;
-                queue.park(now, parked.origin, id);
+                queue.park(parked.origin, id);
                 if parked.at_home {
                     queue.goes_home(now, id);
                 }

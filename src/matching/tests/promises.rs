@@ -82,6 +82,22 @@ fn a_poll_is_free_now_and_then() {
     assert!(reserve(&mut bench).is_some());
 }
 
+/// Where tasks wait for polls, no poll ever waits; one that took such a task was free.
+#[test]
+fn a_poll_that_takes_a_task_that_waited_was_free() {
+    let mut bench = busy(20);
+    for round in 0..10 {
+        assert_eq!(bench.offer(&round.to_string()), Offered::Kept);
+        assert_eq!(bench.poll("w"), Some(round.to_string()));
+        for _ in 0..20 {
+            let promised = reserve(&mut bench).expect("it is fast");
+            bench.core.fulfil(bench.now, started(promised.id)).expect("it is kept");
+            assert_eq!(poll_gets(&mut bench, "w"), Some(promised.id));
+            bench.pass(2);
+        }
+    }
+}
+
 #[test]
 fn a_slow_worker_and_one_that_fell_silent_are_promised_nothing() {
     let mut bench = busy(7);
