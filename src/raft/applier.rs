@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::types::{Command, RaftEntry, RaftStoredMembership, Response, TypeConfig};
 use super::{codec, metric, EffectSink};
-use crate::storage::{fatal, LogId, StateStore, StoreError};
+use crate::storage::{fatal, work, LogId, StateStore, StoreError};
 
 /// Entries to apply in one go.
 #[derive(Default)]
@@ -60,18 +60,14 @@ impl Applier {
     /// Starts the thread. `applied` tells the last entry whose rows can be read.
     pub fn start(context: Context) -> Result<(Self, watch::Receiver<Option<LogId>>), StoreError> {
         let (applied, watcher) = watch::channel(context.store.progress().applied);
-        let (jobs, mut queue) = mpsc::channel::<Job>(1);
+        let (jobs, queue) = mpsc::channel::<Job>(1);
         let publish = applied.clone();
         let (shard, sink) = (context.shard, context.sink.clone());
-        std::thread::Builder::new()
-            .name(format!("apply-{}", context.shard))
-            .spawn(move || {
-                while let Some(job) = queue.blocking_recv() {
-                    let result = context.apply(job.batch, &publish);
-                    job.done.send(result).ok();
-                }
-            })
-            .map_err(|error| StoreError::io("starting an apply thread", error))?;
+        work::thread(format!("apply-{shard}"), queue, move |job: Job| {
+            let result = context.apply(job.batch, &publish);
+            job.done.send(result).ok();
+        })
+        .map_err(|error| StoreError::io("starting an apply thread", error))?;
         Ok((Self { shard, sink, jobs, applied }, watcher))
     }
 

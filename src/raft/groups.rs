@@ -22,7 +22,7 @@ use super::{
     group, maintenance, runtime, server, EffectSink, Group, Leadership, OpenError, PeerDirectory, RaftConfig,
     RaftOptions,
 };
-use crate::storage::{DiskState, DiskWatch, LogStore, Resources, StateStore, StoreError};
+use crate::storage::{work, DiskState, DiskWatch, LogStore, Resources, StateStore, StoreError};
 
 pub struct Groups {
     identity: Identity,
@@ -85,8 +85,11 @@ impl Groups {
         }
         let (log, directory, resources) =
             (self.log.clone(), self.state_dir.join(shard.to_string()), self.resources.clone());
-        let (log, store) =
-            blocking(move || Ok((log.shard(shard)?, Arc::new(StateStore::open(&directory, &resources)?)))).await?;
+        let (log, store) = blocking(move || {
+            let (log, store) = (log.shard(shard)?, Arc::new(StateStore::open(&directory, &resources)?));
+            Ok((log, store))
+        })
+        .await?;
         let is_leader = Arc::new(AtomicBool::new(false));
         let context =
             applier::Context { shard, store: store.clone(), sink: self.sink.clone(), is_leader: is_leader.clone() };
@@ -196,9 +199,9 @@ impl Groups {
 }
 
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    piece: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    match work::blocking(piece).await {
         Ok(result) => result,
         Err(error) => Err(StoreError::io("storage task", error)),
     }

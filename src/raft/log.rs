@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::codec;
 use super::types::{RaftEntry, RaftLogId, RaftVote, TypeConfig};
-use crate::storage::{Done, LogEntry, ShardLog, StoreError};
+use crate::storage::{work, Done, LogEntry, ShardLog, StoreError};
 
 /// Bytes of entries that apply holds at a time.
 const APPLY_PAGE_BYTES: usize = 4 << 20;
@@ -35,7 +35,7 @@ impl Log {
             self.log.read(from, to, bytes_max)?
         } else {
             let log = self.log.clone();
-            tokio::task::spawn_blocking(move || log.read(from, to, bytes_max))
+            work::blocking(move || log.read(from, to, bytes_max))
                 .await
                 .map_err(|error| io::Error::other(format!("reading the log: {error}")))??
         };

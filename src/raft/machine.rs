@@ -10,7 +10,7 @@ use openraft::{OptionalSend, RaftSnapshotBuilder};
 use super::applier::{Applier, Batch};
 use super::codec;
 use super::types::{RaftLogId, RaftStoredMembership, TypeConfig};
-use crate::storage::{fatal, Checkpoint, StateStore, StoreError};
+use crate::storage::{fatal, work, Checkpoint, StateStore, StoreError};
 
 /// Entries and bytes written to the state store in one batch, at most.
 const BATCH_ENTRIES_MAX: usize = 1024;
@@ -65,7 +65,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     async fn get_snapshot_builder(&mut self) -> Builder {
         // Cut here, between two batches, so that the snapshot ends where openraft thinks it does.
         let store = self.store.clone();
-        let cut = tokio::task::spawn_blocking(move || store.cut_checkpoint()).await;
+        let cut = work::blocking(move || store.cut_checkpoint()).await;
         Builder {
             store: self.store.clone(),
             cut: Some(cut.unwrap_or_else(|error| Err(StoreError::io("snapshot", error)))),
@@ -74,7 +74,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn install_snapshot(&mut self, _meta: &Meta, snapshot: Arc<Checkpoint>) -> io::Result<()> {
         let store = self.store.clone();
-        let installed = tokio::task::spawn_blocking(move || store.install(&snapshot))
+        let installed = work::blocking(move || store.install(&snapshot))
             .await
             .map_err(|error| io::Error::other(format!("installing a snapshot: {error}")))?;
         if let Err(error) = installed {
@@ -102,7 +102,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let cut = self.cut.take().ok_or_else(|| io::Error::other("a builder builds once"))??;
         let store = self.store.clone();
-        let checkpoint = tokio::task::spawn_blocking(move || store.finish_checkpoint(cut))
+        let checkpoint = work::blocking(move || store.finish_checkpoint(cut))
             .await
             .map_err(|error| io::Error::other(format!("building a snapshot: {error}")))??;
         Ok(describe(checkpoint)?)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{metric, Group, Groups};
-use crate::storage::{self, fatal, DiskState, StorageConfig};
+use crate::storage::{self, fatal, work, DiskState, StorageConfig};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Log kept below a snapshot for followers that were away, besides `log_entries_kept`.
@@ -44,7 +44,7 @@ async fn flush_if_due(group: &Arc<Group>, config: &StorageConfig) {
         return;
     }
     let store = group.store().clone();
-    match tokio::task::spawn_blocking(move || store.flush()).await {
+    match work::blocking(move || store.flush()).await {
         Ok(Ok(())) => {}
         // Rows that cannot be flushed would hold the log for ever.
         Ok(Err(error)) => fatal::stop("flushing a state store", error),

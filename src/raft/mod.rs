@@ -32,6 +32,7 @@ mod succession;
 mod types;
 
 use statemachine::Effect;
+use tonic::transport::{Channel, Endpoint};
 
 pub use crate::storage::{DiskState, Snapshot};
 pub use error::{ChangeError, OpenError, ProposeError, ReadError};
@@ -60,6 +61,11 @@ pub trait PeerDirectory: Send + Sync + 'static {
     /// Whether a test has cut this node off from that one.
     fn is_cut(&self, _node: u64) -> bool {
         false
+    }
+
+    /// A connection to that place, made once it is used. The simulation of clusters has a network of its own.
+    fn connect(&self, endpoint: Endpoint) -> Channel {
+        endpoint.connect_lazy()
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::network::{CLUSTER, FROM, TO};
 use super::types::TypeConfig;
 use super::{codec, machine, metric, succession, Group, Groups};
-use crate::storage::{DiskState, StoreError};
+use crate::storage::{work, DiskState, StoreError};
 
 /// Control messages of one peer that are being answered.
 const CONTROL_MAX: usize = 1024;
@@ -146,8 +146,8 @@ impl Raft for Service {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Status::internal(error.to_string()))
+async fn blocking<T: Send + 'static>(piece: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    work::blocking(piece).await.map_err(|error| Status::internal(error.to_string()))
 }
 
 fn append(

@@ -56,7 +56,7 @@ impl Lane {
         let channel = match &state.open {
             Some((known, channel)) if *known == address => channel.clone(),
             Some(_) | None => {
-                let channel = endpoint(&address)?.connect_lazy();
+                let channel = self.directory.connect(endpoint(&address)?);
                 state.epoch += 1;
                 state.open = Some((address, channel.clone()));
                 channel

@@ -1,6 +1,5 @@
 //! A snapshot to one follower: a header, then its files as one run of chunks.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::lane::Lane;
 use crate::raft::types::RaftVote;
 use crate::raft::{codec, metric};
-use crate::storage::Checkpoint;
+use crate::storage::{work, Checkpoint, Chunks};
 
 const CHUNK_BYTES: usize = 1 << 20;
 const QUEUE_MAX: usize = 4;
@@ -37,7 +36,7 @@ pub async fn send(
     let (chunks, queue) = mpsc::channel(QUEUE_MAX);
     let request = lane.request(ReceiverStream::new(queue))?;
     tracing::info!(shard, to = lane.target(), bytes, last = ?checkpoint.last(), "sending a snapshot");
-    let reader = tokio::task::spawn_blocking(move || read(&checkpoint, header, &chunks));
+    let reader = tokio::spawn(feed(checkpoint, header, chunks));
     match tokio::time::timeout(patience, connected.client.install_snapshot(request)).await {
         Ok(Ok(reply)) => {
             metrics::counter!(metric::SNAPSHOTS_SENT).increment(1);
@@ -56,23 +55,22 @@ pub async fn send(
 
 /// Ends early when nobody wants the chunks any more. An error ends the call before its files are complete, which the
 /// other side notices.
-fn read(checkpoint: &Checkpoint, header: SnapshotHeader, chunks: &mpsc::Sender<SnapshotChunk>) -> std::io::Result<()> {
+async fn feed(
+    checkpoint: Arc<Checkpoint>,
+    header: SnapshotHeader,
+    queue: mpsc::Sender<SnapshotChunk>,
+) -> std::io::Result<()> {
     let chunk = |kind| SnapshotChunk { kind: Some(kind) };
-    if chunks.blocking_send(chunk(snapshot_chunk::Kind::Header(header))).is_err() {
+    if queue.send(chunk(snapshot_chunk::Kind::Header(header))).await.is_err() {
         return Ok(());
     }
-    for file in &checkpoint.manifest().files {
-        let mut source = fs_err::File::open(checkpoint.directory().join(&file.name))?;
-        loop {
-            let mut data = Vec::with_capacity(CHUNK_BYTES);
-            source.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut data)?;
-            if data.is_empty() {
-                break;
-            }
-            if chunks.blocking_send(chunk(snapshot_chunk::Kind::Data(data.into()))).is_err() {
-                return Ok(());
-            }
+    let mut chunks = Chunks::new(checkpoint);
+    loop {
+        let (read, rest) = work::blocking(move || (chunks.read(CHUNK_BYTES), chunks)).await?;
+        chunks = rest;
+        let Some(data) = read? else { return Ok(()) };
+        if queue.send(chunk(snapshot_chunk::Kind::Data(data.into()))).await.is_err() {
+            return Ok(());
         }
     }
-    Ok(())
 }
