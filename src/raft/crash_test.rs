@@ -33,7 +33,7 @@ impl PeerDirectory for Alone {
     }
 }
 
-async fn open(directory: &Path) -> Arc<Groups> {
+pub async fn open(directory: &Path) -> Arc<Groups> {
     let (_, cluster_id) = watch::channel("test".to_owned());
     let raft = RaftConfig {
         heartbeat: Duration::from_millis(20),
@@ -57,7 +57,7 @@ async fn open(directory: &Path) -> Arc<Groups> {
     groups
 }
 
-async fn leads(group: &Group) {
+pub async fn leads(group: &Group) {
     let deadline = Instant::now() + LONG;
     while !group.is_leader() {
         assert!(Instant::now() < deadline, "shard {} has no leader", group.shard());

@@ -16,6 +16,7 @@ use super::applier::{self, Applier};
 use super::leadership::Follow;
 use super::log::Log;
 use super::machine::Machine;
+use super::mend::mend;
 use super::network::{Factory, Identity, Peers, MESSAGE_BYTES_MAX};
 use super::types::RaftHandle;
 use super::{
@@ -87,6 +88,7 @@ impl Groups {
             (self.log.clone(), self.state_dir.join(shard.to_string()), self.resources.clone());
         let (log, store) = blocking(move || {
             let (log, store) = (log.shard(shard)?, Arc::new(StateStore::open(&directory, &resources)?));
+            mend(&log, &store)?;
             Ok((log, store))
         })
         .await?;

@@ -22,6 +22,7 @@ mod leadership;
 mod log;
 mod machine;
 mod maintenance;
+mod mend;
 pub mod metric;
 mod network;
 mod options;
@@ -73,6 +74,8 @@ pub trait PeerDirectory: Send + Sync + 'static {
 mod cluster_test;
 #[cfg(test)]
 mod crash_test;
+#[cfg(test)]
+mod mend_test;
 #[cfg(test)]
 mod scripts_test;
 #[cfg(test)]
