@@ -10,12 +10,15 @@ use statemachine::state;
 use tokio::time::{sleep, Instant};
 use tonic::{Request, Response, Status};
 
-use super::members::{self, Rows};
+use super::members::{self, Refusal, Rows};
 use super::{Router, Target};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 const CUT_MAX: Duration = Duration::from_secs(60);
+/// Before something is refused because of a node that is down, it is asked again for so long: it may be slow, its connection
+/// may have broken, or it may be starting. What has no quorum after that has none.
+const DOWN_AFTER: Duration = Duration::from_secs(5);
 
 pub struct AdminService {
     router: Arc<Router>,
@@ -45,9 +48,25 @@ impl AdminService {
         self.router.wait_applied(committed.shard, committed.index, deadline).await.map_err(unavailable)
     }
 
+    /// What `judge` says of the members and of who is up.
+    async fn judged<T>(
+        &self,
+        judge: impl Fn(&Rows, &admin::ClusterStatusResponse) -> Result<T, Refusal>,
+    ) -> Result<T, Status> {
+        let end = Instant::now() + DOWN_AFTER;
+        loop {
+            // In this order: reading takes a quorum and may wait for an election, and who was down before may be up then.
+            let rows = self.rows().await?;
+            match judge(&rows, &self.router.status().await) {
+                Ok(judged) => return Ok(judged),
+                Err(Refusal::WhileDown(_)) if Instant::now() < end => sleep(LOOK).await,
+                Err(refusal) => return Err(refused(refusal.why())),
+            }
+        }
+    }
+
     async fn remove(&self, node_id: u64, replaced_by: Option<u64>) -> Result<Response<admin::ChangeResponse>, Status> {
-        let status = self.router.status().await;
-        let note = members::removal(&self.rows().await?, &status, node_id, replaced_by).map_err(refused)?;
+        let note = self.judged(|rows, status| members::removal(rows, status, node_id, replaced_by)).await?;
         self.commit(Kind::RemoveNode(RemoveNode { node_id, replaced_by: replaced_by.unwrap_or_default() })).await?;
         Ok(Response::new(admin::ChangeResponse { note }))
     }
@@ -137,8 +156,7 @@ impl admin::admin_server::Admin for AdminService {
             self.commit(Kind::DrainNode(DrainNode { node_id, draining: false })).await?;
             return Ok(Response::new(admin::ChangeResponse::default()));
         }
-        let status = self.router.status().await;
-        members::draining(&self.rows().await?, &status, node_id).map_err(refused)?;
+        self.judged(|rows, status| members::draining(rows, status, node_id)).await?;
         self.commit(Kind::DrainNode(DrainNode { node_id, draining: true })).await?;
         let shards = std::iter::once(super::SYSTEM_SHARD).chain(self.router.data_shards());
         let shards: Vec<u32> = shards.collect();
@@ -153,8 +171,7 @@ impl admin::admin_server::Admin for AdminService {
     ) -> Result<Response<admin::ChangeResponse>, Status> {
         let admin::TransferLeaderRequest { shard, node_id } = request.into_inner();
         if node_id != 0 {
-            let status = self.router.status().await;
-            members::transfer(&self.rows().await?, &status, shard, node_id).map_err(refused)?;
+            self.judged(|rows, status| members::transfer(rows, status, shard, node_id)).await?;
         }
         self.commit(Kind::PreferLeader(PreferLeader { shard, node_id })).await?;
         let leads = || node_id == 0 || self.router.leader_of(shard) == Some(node_id);

@@ -8,7 +8,8 @@ use everstep::node::Node;
 use futures::future::{join_all, try_join_all};
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{
-    ClusterStatusResponse, DrainNodeRequest, RemoveNodeRequest, ReplaceNodeRequest, TransferLeaderRequest,
+    ClusterStatusResponse, CutOffRequest, DrainNodeRequest, RemoveNodeRequest, ReplaceNodeRequest,
+    TransferLeaderRequest,
 };
 use statemachine::tables;
 use tokio::time::Instant;
@@ -126,6 +127,32 @@ async fn refusals(node: &Node, peer: SocketAddr) {
     client.drain_node(DrainNodeRequest { node_id: 4, undo: true }).await.expect("undone");
     // The wish of before holds again.
     until(node, "node 4 leads again", |now| now.shards.iter().any(|shard| shard.shard == 2 && shard.leader == 4)).await;
+}
+
+/// One that is not answered for a moment, after a broken connection or while it starts, is not refused for; one that is
+/// down is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_seems_down_is_asked_again_before_a_removal_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut configs = configs(directory.path());
+    configs.iter_mut().for_each(|config| config.chaos = true);
+    let peers: Vec<SocketAddr> = configs.iter().map(|config| config.listen.peer).collect();
+    let nodes = try_join_all(configs.into_iter().map(Node::start)).await.expect("three nodes start");
+    until(&nodes[1], "places are written down", is_settled).await;
+    let mut second = admin(peers[1]).await;
+    second.transfer_leader(TransferLeaderRequest { shard: 0, node_id: 2 }).await.expect("it leads");
+
+    // With the third it is a quorum, but it does not reach the first.
+    second.cut_off(CutOffRequest { nodes: vec![1], millis: 60_000 }).await.expect("cut off");
+    let refused = second.remove_node(RemoveNodeRequest { node_id: 3 }).await.expect_err("refused");
+    assert_eq!(
+        refused.message(),
+        "without node 3 the system shard would have the voters 1 (down), 2: no quorum; bring a node back or replace one first"
+    );
+    second.cut_off(CutOffRequest { nodes: vec![1], millis: 1500 }).await.expect("cut off");
+    let note = second.remove_node(RemoveNodeRequest { node_id: 3 }).await.expect("it is there again").into_inner().note;
+    assert!(note.starts_with("two nodes are left"), "{note}");
+    join_all(nodes.into_iter().map(Node::shutdown)).await;
 }
 
 /// A node that lost its data directory must not vote under its old id.

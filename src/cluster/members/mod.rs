@@ -20,7 +20,7 @@ mod refuse;
 pub(super) use greet::{greet, Greeting};
 pub(super) use join::join;
 pub(super) use planner::Rows;
-pub(super) use refuse::{draining, removal, transfer};
+pub(super) use refuse::{draining, removal, transfer, Refusal};
 
 use std::sync::Arc;
 
