@@ -34,6 +34,7 @@ mod router;
 mod service;
 mod slots;
 mod status;
+mod taking;
 mod target;
 pub mod tasks;
 

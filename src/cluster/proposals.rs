@@ -1,25 +1,28 @@
 //! Proposals to the leaders on other nodes: one stream a peer, on which requests and answers travel in any order, as
 //! many in one message as there are. A call of its own for each would cost several times as much as it carries.
+//!
+//! A stream that has ended in one direction ends in the other: nothing is sent where no answer can come from. What has no
+//! answer by then may have been done; it is tried again, elsewhere or on the next stream, and recognised. A peer that is
+//! silent altogether is given up by the connection's pings (`peers`). The other side is `taking`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use prost::Message;
 use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::cluster_client::ClusterClient;
-use tokio::sync::{mpsc, oneshot, Semaphore};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Streaming};
 
-use super::service::propose;
-use super::{Peer, Router};
+use super::Peer;
 
 /// Requests of one peer that wait for their answers; more wait for room.
-const IN_FLIGHT_MAX: usize = 1024;
+pub(super) const IN_FLIGHT_MAX: usize = 1024;
 /// Requests or answers in one message, so that even the biggest find room in it.
-const BATCH_MAX: usize = 8;
+pub(super) const BATCH_MAX: usize = 8;
 /// A bigger request goes by a call of its own.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 
@@ -56,12 +59,21 @@ impl Proposals {
         }
         let link = self.link(node, client);
         let id = link.next_id.fetch_add(1, Ordering::Relaxed);
-        let Some(answer) = link.register(id) else { return Err(Failure::Unsent) };
+        let Some(mut answer) = link.register(id) else { return Err(Failure::Unsent) };
         let _registered = Registered { link: &link, id };
-        if link.requests.send(peer::NumberedProposal { id, request: Some(request) }).await.is_err() {
-            return Err(Failure::Unknown(format!("the stream to node {node} broke")));
+        let broke = || Failure::Unknown(format!("the stream to node {node} broke"));
+        tokio::select! {
+            biased;
+            sent = link.requests.send(peer::NumberedProposal { id, request: Some(request) }) => {
+                sent.map_err(|_| broke())?;
+            }
+            // The stream ended while this waited for room on it.
+            ended = &mut answer => return match ended {
+                Ok(Err(Failure::ByItself)) => Err(Failure::ByItself),
+                _ => Err(Failure::Unsent),
+            },
         }
-        answer.await.unwrap_or_else(|_| Err(Failure::Unknown(format!("the stream to node {node} broke"))))
+        answer.await.unwrap_or_else(|_| Err(broke()))
     }
 
     fn link(&self, node: u64, client: ClusterClient<Peer>) -> Arc<Link> {
@@ -138,7 +150,9 @@ async fn read(mut client: ClusterClient<Peer>, queue: mpsc::Receiver<peer::Numbe
         proposals.retain(&waits);
         peer::ProposalFrame { proposals }
     });
-    let failure = match client.proposals(frames).await {
+    // Dropped when there are no more answers, which ends the requests.
+    let (_answering, ended) = oneshot::channel::<()>();
+    let failure = match client.proposals(frames.take_until(ended)).await {
         Ok(replies) => answers(replies.into_inner(), &link).await,
         Err(status) if super::router::refused_at_connect(&status) => Failure::Unsent,
         Err(status) if status.code() == Code::Unimplemented => Failure::ByItself,
@@ -158,40 +172,5 @@ async fn answers(mut replies: Streaming<peer::OutcomeFrame>, link: &Weak<Link>) 
         };
         let Some(link) = link.upgrade() else { return Failure::Unknown("this node stops".to_owned()) };
         frame.outcomes.into_iter().for_each(|outcome| link.answered(outcome));
-    }
-}
-
-/// Answers a peer's proposals, each as soon as it is committed.
-pub(super) fn serve(
-    router: &Arc<Router>,
-    from: u64,
-    frames: Streaming<peer::ProposalFrame>,
-) -> impl Stream<Item = Result<peer::OutcomeFrame, Status>> + Send {
-    let (replies, queue) = mpsc::channel(IN_FLIGHT_MAX);
-    tokio::spawn(take(Arc::downgrade(router), from, frames, replies));
-    ReceiverStream::new(queue).ready_chunks(BATCH_MAX).map(|outcomes| Ok(peer::OutcomeFrame { outcomes }))
-}
-
-async fn take(
-    router: Weak<Router>,
-    from: u64,
-    mut frames: Streaming<peer::ProposalFrame>,
-    replies: mpsc::Sender<peer::NumberedOutcome>,
-) {
-    let room = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-    while let Ok(Some(frame)) = frames.message().await {
-        for peer::NumberedProposal { id, request } in frame.proposals {
-            let (Ok(permit), Some(router)) = (room.clone().acquire_owned().await, router.upgrade()) else { return };
-            if router.peers.cuts.is_cut(from) {
-                return;
-            }
-            let replies = replies.clone();
-            // Each on its own: one shard that waits for its quorum must not hold up the others.
-            tokio::spawn(async move {
-                let response = Some(propose(&router, request.unwrap_or_default()).await);
-                replies.send(peer::NumberedOutcome { id, response }).await.ok();
-                drop(permit);
-            });
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Proposals on a stream, against a peer that answers when and as it is told.
+//! Proposals on a stream, against a peer that answers when and as it is told, and over connections that break in one
+//! direction or fall silent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +10,21 @@ use proto::everstep::admin::v1 as admin;
 use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::cluster_server::{Cluster, ClusterServer};
 use statemachine::state;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, Mutex};
+use tokio::io::{copy, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch, Mutex};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::proposals::{Failure, Proposals};
-use super::Peers;
+use super::proposals::{Failure, Proposals, IN_FLIGHT_MAX};
+use super::{taking, Peers};
 
 const THERE: u64 = 2;
+/// Much less than the ten seconds after which a proposal without a quorum is given up.
+const SOON: Duration = Duration::from_secs(3);
 
+type Call = JoinHandle<Result<peer::ProposeResponse, Failure>>;
 type Frames = mpsc::Sender<Result<peer::OutcomeFrame, Status>>;
 
 /// Hands every stream that is opened to the test: what comes, and where answers go.
@@ -72,7 +78,12 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let peers = Self::peers(&listener.local_addr().expect("bound").to_string());
+        let address = listener.local_addr().expect("bound").to_string();
+        Self::reached_at(&address, listener)
+    }
+
+    fn reached_at(address: &str, listener: TcpListener) -> Self {
+        let peers = Self::peers(address);
         let (streams, opened) = mpsc::channel(4);
         let served = tonic::transport::Server::builder().add_service(ClusterServer::new(Told { streams }));
         tokio::spawn(served.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -85,7 +96,7 @@ impl Bench {
     }
 
     /// Sends a proposal to `shard`; the shard tells them apart.
-    fn send(&self, shard: u32, op: usize) -> tokio::task::JoinHandle<Result<peer::ProposeResponse, Failure>> {
+    fn send(&self, shard: u32, op: usize) -> Call {
         let (proposals, client) = (self.proposals.clone(), self.peers.client(THERE).expect("known"));
         let request = peer::ProposeRequest { shard, op: vec![0; op].into(), ..Default::default() };
         tokio::spawn(async move { proposals.call(THERE, client, request).await })
@@ -219,4 +230,126 @@ async fn a_call_that_was_dropped_before_it_was_sent_is_not_sent() {
     answers.send(Ok(peer::OutcomeFrame { outcomes })).await.expect("open");
     first.await.expect("no panic").expect("answered");
     assert_eq!(index(&last.await.expect("no panic").expect("answered")), 99);
+}
+
+async fn unknown(call: Call) {
+    let answered = tokio::time::timeout(SOON, call).await.expect("soon").expect("no panic");
+    assert!(matches!(answered, Err(Failure::Unknown(_))), "{answered:?}");
+}
+
+#[tokio::test]
+async fn without_answers_the_requests_end_too() {
+    let bench = Bench::start().await;
+    let lost = bench.send(1, 10);
+    let (mut frames, answers) = bench.next_stream().await;
+    read(&mut frames, 1).await;
+    drop(answers);
+    unknown(lost).await;
+    let end = tokio::time::timeout(SOON, frames.message()).await.expect("soon");
+    assert_eq!(end.expect("no error"), None);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_on_a_stream_is_released_when_it_ends() {
+    let bench = Bench::start().await;
+    // Nobody reads: some fit the stream's window, some the queue, and the rest waits.
+    let calls: Vec<_> = (0..IN_FLIGHT_MAX as u32 + 600).map(|shard| bench.send(shard, 8 << 10)).collect();
+    let (_frames, answers) = bench.next_stream().await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(answers);
+    let mut unsent = 0;
+    for call in calls {
+        let answered = tokio::time::timeout(SOON, call).await.expect("soon").expect("no panic");
+        unsent += usize::from(matches!(answered, Err(Failure::Unsent)));
+    }
+    assert!(unsent > 0, "all of them had room");
+}
+
+/// Serves the next stream: the first shard waits for its quorum, the second is not taken, the others commit.
+async fn serve_next(bench: &Bench) {
+    let (frames, answers) = bench.next_stream().await;
+    let served = taking::serve(frames, |request| {
+        let shard = request.shard;
+        (shard != 2).then_some(async move {
+            if shard == 1 {
+                std::future::pending::<()>().await;
+            }
+            let committed = peer::propose_response::Committed { index: shard.into(), ..Default::default() };
+            peer::ProposeResponse { outcome: Some(peer::propose_response::Outcome::Committed(committed)) }
+        })
+    });
+    tokio::spawn(async move {
+        let mut served = std::pin::pin!(served);
+        while let Some(item) = served.next().await {
+            if answers.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// What is still being committed must not keep a stream open on which nothing is taken any more.
+#[tokio::test]
+async fn a_node_that_takes_no_more_ends_the_stream_at_once() {
+    let bench = Bench::start().await;
+    let under_way = bench.send(1, 10);
+    serve_next(&bench).await;
+    assert_eq!(index(&bench.send(3, 10).await.expect("no panic").expect("answered")), 3);
+    unknown(bench.send(2, 10)).await;
+    unknown(under_way).await;
+    let next = bench.send(4, 10);
+    serve_next(&bench).await;
+    assert_eq!(index(&next.await.expect("no panic").expect("answered")), 4);
+}
+
+/// Passes connections on; those that are there when `mute` is sent carry no answers any more, and stay open.
+async fn proxy(listener: TcpListener, to: String, mute: watch::Receiver<()>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let (to, mut mute) = (to.clone(), mute.clone());
+        mute.mark_unchanged();
+        tokio::spawn(async move {
+            let server = TcpStream::connect(to).await.expect("the server listens");
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
+            let answers = async {
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                    if mute.has_changed().unwrap_or(true) {
+                        std::future::pending::<()>().await;
+                    }
+                    to_client.write_all(&buffer[..length]).await.expect("the client is there");
+                }
+            };
+            let _ended = tokio::join!(copy(&mut from_client, &mut to_server), answers);
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up() {
+    let (front, back) = (
+        TcpListener::bind("127.0.0.1:0").await.expect("a port"),
+        TcpListener::bind("127.0.0.1:0").await.expect("a port"),
+    );
+    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
+    let (mute, muted) = watch::channel(());
+    let (reached_at, listens_at) = (address(&front), address(&back));
+    tokio::spawn(proxy(front, listens_at, muted));
+    let bench = Bench::reached_at(&reached_at, back);
+
+    let lost = bench.send(1, 10);
+    let (mut frames, answers) = bench.next_stream().await;
+    let proposals = read(&mut frames, 1).await;
+    mute.send_replace(());
+    answers.send(Ok(peer::OutcomeFrame { outcomes: proposals.iter().map(outcome).collect() })).await.expect("open");
+    let since = std::time::Instant::now();
+    let answered = lost.await.expect("no panic");
+    assert!(matches!(answered, Err(Failure::Unknown(_))), "{answered:?}");
+    assert!(since.elapsed() < Duration::from_secs(6), "two seconds to the next ping and two for its answer");
+
+    let next = bench.send(2, 10);
+    let (mut frames, answers) = bench.next_stream().await;
+    let proposals = read(&mut frames, 1).await;
+    answers.send(Ok(peer::OutcomeFrame { outcomes: vec![outcome(&proposals[0])] })).await.expect("open");
+    assert_eq!(index(&next.await.expect("no panic").expect("answered")), 2);
 }

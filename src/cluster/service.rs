@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::leader::Call;
 use super::peers::caller;
-use super::{proposals, Buffered, Committed, Router};
+use super::{taking, Buffered, Committed, Router};
 use crate::raft::ProposeError;
 
 /// Serves the calls of other nodes' routers on the shards this node leads.
@@ -26,7 +26,7 @@ impl ClusterService {
 }
 
 /// Commits what another node sends, if this one leads the shard.
-pub(super) async fn propose(router: &Router, request: peer::ProposeRequest) -> peer::ProposeResponse {
+async fn propose(router: &Router, request: peer::ProposeRequest) -> peer::ProposeResponse {
     use peer::propose_response as response;
     let outcome = match commit(router, request).await {
         Ok(committed) => response::Outcome::Committed(response::Committed {
@@ -57,7 +57,12 @@ impl Cluster for ClusterService {
         request: Request<Streaming<peer::ProposalFrame>>,
     ) -> Result<Response<BoxStream<'static, Result<peer::OutcomeFrame, Status>>>, Status> {
         let from = caller(request.metadata()).ok_or_else(|| Status::failed_precondition("who calls is not said"))?;
-        Ok(Response::new(proposals::serve(&self.router, from, request.into_inner()).boxed()))
+        let router = Arc::downgrade(&self.router);
+        let commit = move |request| {
+            let router = router.upgrade().filter(|router| !router.peers.cuts.is_cut(from))?;
+            Some(async move { propose(&router, request).await })
+        };
+        Ok(Response::new(taking::serve(request.into_inner(), commit).boxed()))
     }
 
     async fn read_index(
