@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::types::{Command, RaftHandle, TypeConfig};
 use super::{metric, ChangeError, GroupStatus, ProposeError, RaftConfig, ReadError, Snapshot};
-use crate::storage::{DiskState, DiskWatch, LogId, ShardLog, StateStore};
+use crate::storage::{DiskState, DiskWatch, LogId, LogMark, ShardLog, StateStore};
 
 /// A committed and applied proposal.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ pub struct Group {
     pub(super) config: RaftConfig,
     pub(super) raft: RaftHandle,
     pub(super) log: Arc<ShardLog>,
+    pub(super) mark: LogMark,
     pub(super) store: Arc<StateStore>,
     pub(super) applied: watch::Receiver<Option<LogId>>,
     pub(super) leadership: watch::Receiver<Leadership>,
@@ -232,6 +233,18 @@ impl Group {
     pub(super) fn snapshot_is_due(&self) -> bool {
         let since = self.log.appended_bytes().saturating_sub(self.snapshot_mark.load(Ordering::Relaxed));
         since >= self.config.snapshot_log_bytes
+    }
+
+    /// Whether the log has come further than its note says.
+    pub(super) fn log_is_unnoted(&self) -> bool {
+        self.mark.is_behind(&self.log, self.store.progress().applied)
+    }
+
+    pub(super) fn note_log(&self) {
+        if let Err(error) = self.mark.note(&self.log, self.store.progress().applied) {
+            // It only helps to notice a loss.
+            tracing::debug!(shard = self.shard, %error, "how far the log is was not noted");
+        }
     }
 
     /// Makes a snapshot, after which old log is purged.

@@ -23,7 +23,7 @@ use super::{
     group, maintenance, runtime, server, EffectSink, Group, Leadership, OpenError, PeerDirectory, RaftConfig,
     RaftOptions,
 };
-use crate::storage::{work, DiskState, DiskWatch, LogStore, Resources, StateStore, StoreError};
+use crate::storage::{work, DiskState, DiskWatch, LogMark, LogStore, Resources, StateStore, StoreError};
 
 pub struct Groups {
     identity: Identity,
@@ -86,10 +86,12 @@ impl Groups {
         }
         let (log, directory, resources) =
             (self.log.clone(), self.state_dir.join(shard.to_string()), self.resources.clone());
-        let (log, store) = blocking(move || {
+        let (log, store, mark) = blocking(move || {
             let (log, store) = (log.shard(shard)?, Arc::new(StateStore::open(&directory, &resources)?));
+            // Before anything changes the log's end.
+            let mark = LogMark::open(&directory, &log)?;
             mend(&log, &store)?;
-            Ok((log, store))
+            Ok((log, store, mark))
         })
         .await?;
         let is_leader = Arc::new(AtomicBool::new(false));
@@ -121,6 +123,7 @@ impl Groups {
             config: self.config.clone(),
             raft,
             log,
+            mark,
             store,
             applied,
             leadership,
@@ -159,6 +162,11 @@ impl Groups {
         self.disk.state()
     }
 
+    /// Stops the process for good: its log lost what this node had acknowledged.
+    pub(super) fn fence(&self, why: &str) -> ! {
+        self.log.fence(why)
+    }
+
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -188,6 +196,7 @@ impl Groups {
                 group.store().flush()?;
             }
             log.close();
+            groups.values().for_each(|group| group.note_log());
             Ok(())
         });
         if let Err(error) = closed.await {

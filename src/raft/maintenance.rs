@@ -1,4 +1,5 @@
-//! What groups need now and then: flushes that bound replay, snapshots that let old log go, and gauges.
+//! What groups need now and then: flushes that bound replay, snapshots that let old log go, a note of how far the log is,
+//! and gauges.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -26,6 +27,11 @@ pub async fn run(groups: Weak<Groups>, stop: CancellationToken) {
                 group.make_snapshot().await;
             }
             purge_excess(group).await;
+            if group.log_is_unnoted() {
+                let group = group.clone();
+                // It answers nothing, and whether it panicked is told by the next one.
+                let _noted = work::blocking(move || group.note_log()).await;
+            }
         }
         let leaders = all.iter().filter(|group| group.is_leader()).count();
         metrics::gauge!(metric::LEADERS).set(leaders as f64);

@@ -13,7 +13,7 @@ use crate::storage::{LogId, ShardLog, StateStore, StoreError};
 /// Lets a snapshot stand for what the log lacks, and the log begin after it. Before openraft sees them.
 pub fn mend(log: &Arc<ShardLog>, store: &StateStore) -> Result<(), StoreError> {
     let Some(applied) = store.progress().applied else { return Ok(()) };
-    if has(log, applied)? {
+    if log.holds(applied)? {
         return Ok(());
     }
     tracing::warn!(shard = log.shard(), ?applied, log = ?log.bounds(), "the log lacks what is applied: a power cut?");
@@ -24,12 +24,4 @@ pub fn mend(log: &Arc<ShardLog>, store: &StateStore) -> Result<(), StoreError> {
     let before = applied.index.checked_sub(1).map(|index| LogId { index, ..applied });
     log.truncate_after(before)?;
     log.purge(applied, Box::new(|| {}))
-}
-
-/// Whether the log has this very entry, or had it.
-fn has(log: &ShardLog, id: LogId) -> Result<bool, StoreError> {
-    if log.bounds().0.is_some_and(|purged| purged.index >= id.index) {
-        return Ok(true);
-    }
-    Ok(log.read(id.index, id.index + 1, 1)?.first().is_some_and(|entry| entry.id == id))
 }

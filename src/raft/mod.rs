@@ -75,6 +75,8 @@ mod cluster_test;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
+mod lost_log_test;
+#[cfg(test)]
 mod mend_test;
 #[cfg(test)]
 mod scripts_test;

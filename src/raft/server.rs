@@ -235,8 +235,26 @@ async fn answer(groups: &Groups, request: peer::ControlRequest) -> Result<contro
             let response = raft.handle_transfer_leader(request).await.map_err(|error| error.to_string())?;
             Ok(control_reply::Kind::Transfer(transfer_to_peer(response.err())))
         }
+        Some(control_request::Kind::LogLost(claim)) => match lost(&group, &claim).map_err(|error| error.to_string())? {
+            Some(why) => groups.fence(&why),
+            None => Err("the entry is here, or another leader is followed".to_owned()),
+        },
         None => Err("a request of an unknown kind".to_owned()),
     }
+}
+
+/// Whether the leader that is followed rightly says that an entry is gone which this node had acknowledged to it.
+fn lost(group: &Group, claim: &peer::LogLost) -> Result<Option<String>, StoreError> {
+    let leader = codec::vote_to_store(&codec::vote_from_peer(claim.vote.as_ref()));
+    let Some(acknowledged) = claim.acknowledged.as_ref().map(codec::log_id_from_peer) else { return Ok(None) };
+    if group.log.vote() != Some(leader) || group.log.holds(codec::log_id_to_store(&acknowledged))? {
+        return Ok(None);
+    }
+    let end = group.log.bounds().1.map_or(0, |end| end.index);
+    Ok(Some(format!(
+        "that of shard {} ends at entry {end} and lost {}, which it had acknowledged to node {}; this node must be replaced",
+        group.shard, acknowledged.index, leader.node
+    )))
 }
 
 fn vote_from_peer(request: &peer::VoteRequest) -> VoteRequest<TypeConfig> {

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{EffectSink, Group, Groups, PeerDirectory, ProposeError, RaftConfig, RaftOptions};
+use super::{EffectSink, Group, Groups, OpenError, PeerDirectory, ProposeError, RaftConfig, RaftOptions};
 use crate::storage::StorageConfig;
 
 /// Registers a namespace: the op id, the ids it makes and its rows all derive from `name`.
@@ -118,7 +118,12 @@ impl Ways {
         Arc::new(Self(ways))
     }
 
-    fn lead_to(&self, node: u64, address: &str) {
+    /// Where `from` finds `to`.
+    pub fn address(&self, from: u64, to: u64) -> &str {
+        &self.0[&(from, to)].address
+    }
+
+    pub fn lead_to(&self, node: u64, address: &str) {
         for ((_, to), way) in &self.0 {
             if *to == node {
                 way.target.send_replace(address.to_owned());
@@ -172,6 +177,21 @@ impl Node {
     }
 
     pub async fn open(id: u64, data: &Path, ways: &Arc<Ways>, raft: RaftConfig, disk_reserve_bytes: u64) -> Self {
+        let directory = Arc::new(Directory { from: id, ways: ways.clone() });
+        let opened = Self::try_open(id, data, directory, raft, disk_reserve_bytes).await;
+        let (node, address) = opened.expect("the stores open");
+        ways.lead_to(id, &address);
+        node
+    }
+
+    /// With the address at which it listens.
+    pub async fn try_open(
+        id: u64,
+        data: &Path,
+        peers: Arc<dyn PeerDirectory>,
+        raft: RaftConfig,
+        disk_reserve_bytes: u64,
+    ) -> Result<(Self, String), OpenError> {
         let (cluster, cluster_id) = watch::channel("test".to_owned());
         let sink = Arc::new(Sink::default());
         let options = RaftOptions {
@@ -182,13 +202,10 @@ impl Node {
             storage: StorageConfig { disk_reserve_bytes, ..StorageConfig::default() },
         };
         fs_err::create_dir_all(&options.data_dir).expect("a directory");
-        let groups = Groups::open(options, sink.clone(), Arc::new(Directory { from: id, ways: ways.clone() }))
-            .await
-            .expect("the stores open");
-        let group = groups.start_shard(SHARD).await.expect("the group starts");
+        let groups = Groups::open(options, sink.clone(), peers).await?;
+        let group = groups.start_shard(SHARD).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        ways.lead_to(id, &address);
         let stop = CancellationToken::new();
         let router = tonic::transport::Server::builder().tcp_nodelay(true).add_service(groups.tonic_service());
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
@@ -196,7 +213,7 @@ impl Node {
         let server = tokio::spawn(async move {
             router.serve_with_incoming_shutdown(incoming, stopped).await.expect("the server runs");
         });
-        Self { groups, group, sink, stop, server, _cluster: cluster }
+        Ok((Self { groups, group, sink, stop, server, _cluster: cluster }, address))
     }
 
     /// Goes away without handing anything over.

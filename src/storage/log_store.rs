@@ -1,7 +1,7 @@
 //! The node's log database and its syncer thread.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -10,10 +10,11 @@ use rocksdb::{ColumnFamilyDescriptor, Options, DB};
 use super::log_rows::{ENTRIES, META};
 use super::options::create_dir;
 use super::syncer::{self, Queue};
-use super::{Resources, ShardLog, StoreError};
+use super::{fatal, fence, Resources, ShardLog, StoreError};
 
 /// One per node, for all shards.
 pub struct LogStore {
+    directory: PathBuf,
     db: Arc<DB>,
     queue: Arc<Queue>,
     tail_bytes_max: usize,
@@ -25,6 +26,7 @@ impl LogStore {
     /// Opens or creates the log in `directory`. Fails over a damaged log rather than forget entries it had promised.
     pub fn open(directory: &Path, resources: &Resources) -> Result<Arc<Self>, StoreError> {
         create_dir(directory).map_err(|error| StoreError::io("log directory", error))?;
+        fence::check(directory)?;
         let mut meta_options: Options = resources.log_family_options();
         meta_options.set_write_buffer_size(1 << 20);
         let families = [
@@ -43,7 +45,14 @@ impl LogStore {
                 .map_err(|error| StoreError::io("starting the log thread", error))?
         };
         let tail_bytes_max = resources.config.log_tail_bytes;
-        Ok(Arc::new(Self { db, queue, tail_bytes_max, shards: Mutex::default(), syncer: Mutex::new(Some(syncer)) }))
+        Ok(Arc::new(Self {
+            directory: directory.to_path_buf(),
+            db,
+            queue,
+            tail_bytes_max,
+            shards: Mutex::default(),
+            syncer: Mutex::new(Some(syncer)),
+        }))
     }
 
     /// The log of a shard, empty if the node never had one.
@@ -57,13 +66,21 @@ impl LogStore {
         Ok(log)
     }
 
+    /// Stops the process, and lets no other open this log: all shards share the journal that lost something.
+    pub fn fence(&self, why: &str) -> ! {
+        if let Err(error) = fence::set(&self.directory, why) {
+            fatal::stop("the log", format!("{why}; it cannot be fenced: {error}"));
+        }
+        fatal::stop("the log", why)
+    }
+
     /// Writes what is queued and ends the syncer thread. Later writes are refused.
     pub fn close(&self) {
         self.queue.stop();
         let syncer = self.syncer.lock().expect("nothing panics while holding the thread").take();
         if let Some(syncer) = syncer {
             if syncer.join().is_err() {
-                super::fatal::stop("the log thread", "it panicked");
+                fatal::stop("the log thread", "it panicked");
             }
         }
     }

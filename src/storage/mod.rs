@@ -4,6 +4,7 @@
 //!   append, vote ─► ShardLog (tail in memory, readable at once) ─► syncer thread: one batch, one fsync ─► callbacks
 //!   apply ─► StateStore::write (no WAL; last-applied in the same batch) ─► flush ─► durable ─► log may be purged
 //!   snapshot = hard links of a flushed store + manifest;  install = staging dir ─► marker by atomic rename
+//!   a log that ends before its note (`log_mark`), or that a leader knows to have lost entries (`fence`), is not opened
 //! ```
 //!
 //! It knows nothing of openraft, proposals or tables: entries and rows are bytes. A write that fails is never
@@ -15,8 +16,10 @@ mod entry;
 mod error;
 pub mod failpoint;
 pub mod fatal;
+mod fence;
 mod generation;
 mod identity;
+mod log_mark;
 mod log_rows;
 mod log_store;
 pub mod metric;
@@ -35,6 +38,7 @@ pub use disk::{DiskState, DiskWatch};
 pub use entry::{LogEntry, LogId, Vote};
 pub use error::StoreError;
 pub use identity::identify;
+pub use log_mark::LogMark;
 pub use log_store::LogStore;
 pub use options::{Resources, StorageConfig};
 pub use receive::Receiver;

@@ -78,6 +78,19 @@ impl ShardLog {
         (state.purged, state.last)
     }
 
+    /// Whether the entry is there, or was purged.
+    pub fn holds(&self, id: LogId) -> Result<bool, StoreError> {
+        if self.bounds().0.is_some_and(|purged| purged.index >= id.index) {
+            return Ok(true);
+        }
+        Ok(self.read(id.index, id.index + 1, 1)?.first().is_some_and(|entry| entry.id == id))
+    }
+
+    /// The last entry known to be synced; `None` until something is appended.
+    pub fn synced(&self) -> Option<u64> {
+        self.lock().tail.last_written()
+    }
+
     pub fn vote(&self) -> Option<Vote> {
         self.lock().vote
     }

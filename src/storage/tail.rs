@@ -19,6 +19,11 @@ impl Tail {
         self.entries.front().map(|entry| entry.id.index)
     }
 
+    /// The last index below which all is in the database, of what was appended since the log was opened.
+    pub(super) fn last_written(&self) -> Option<u64> {
+        self.written.checked_sub(1)
+    }
+
     pub(super) fn push(&mut self, entry: LogEntry) {
         self.bytes += entry.weight();
         self.entries.push_back(entry);

@@ -18,9 +18,10 @@ use proto::everstep::peer::v1::{self as peer, control_reply, control_request};
 
 use super::append::{self, request_to_peer, result_from_peer};
 use super::control::Failure;
+use super::lost::{self, believable};
 use super::{snapshot, Peer, Peers};
 use crate::raft::codec;
-use crate::raft::types::{RaftVote, TypeConfig};
+use crate::raft::types::{RaftLogId, RaftVote, TypeConfig};
 use crate::storage::Checkpoint;
 
 type C = TypeConfig;
@@ -42,6 +43,7 @@ impl Factory {
             patience: self.peers.patience,
             peer: self.peers.peer(target),
             is_heartbeat,
+            acknowledged: None,
         }
     }
 }
@@ -66,6 +68,8 @@ pub struct Client {
     peer: Arc<Peer>,
     /// Its appends carry no entries and go the urgent way.
     is_heartbeat: bool,
+    /// The last entry that the target said it has. A client is made anew for each term that this node leads.
+    acknowledged: Option<RaftLogId>,
 }
 
 impl Client {
@@ -93,6 +97,39 @@ impl Client {
             control_reply::Kind::Heartbeat(reply) => result_from_peer(reply),
             _ => Err(mismatch()),
         }
+    }
+
+    /// openraft's heartbeats name the last entry that the target has said it has, as the one before: a target that has
+    /// not got it has lost it.
+    async fn heartbeat(
+        &self,
+        request: AppendEntriesRequest<C>,
+        option: &RPCOption,
+    ) -> Result<StreamAppendResult<C>, RPCError<C>> {
+        let (vote, acknowledged) = (request.vote, request.prev_log_id);
+        match (self.urgent_append(request, option).await?, acknowledged) {
+            (Err(StreamAppendError::Conflict(_)), Some(acknowledged)) => {
+                Err(self.expose(&vote, &acknowledged, option).await)
+            }
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    /// Tells the target that its log has lost an entry, and openraft that there is no such node.
+    async fn expose(&self, vote: &RaftVote, acknowledged: &RaftLogId, option: &RPCOption) -> RPCError<C> {
+        let (shard, node, index) = (self.shard, self.target, acknowledged.index);
+        if self.peer.is_first_loss(shard) {
+            tracing::error!(shard, node, index, "a node's log lost entries that it had acknowledged; replace the node");
+        }
+        let kind = control_request::Kind::LogLost(peer::LogLost {
+            vote: Some(codec::vote_to_peer(vote)),
+            acknowledged: Some(codec::log_id_to_peer(acknowledged)),
+        });
+        if let Err(error) = self.control(RPCTypes::AppendEntries, kind, option).await {
+            // It ended itself, and if it did not, the next heartbeat tells it again.
+            tracing::debug!(shard, node, %error, "no answer from a node whose log lost entries");
+        }
+        lost::unreachable()
     }
 
     async fn ask_vote(&self, kind: control_request::Kind, option: &RPCOption) -> Result<VoteResponse<C>, RPCError<C>> {
@@ -148,13 +185,14 @@ impl RaftNetworkV2<C> for Client {
                 let Some(request) = input.next().await else {
                     return Ok(Box::pin(futures::stream::empty()) as Results<'s>);
                 };
-                let result = self.urgent_append(request, &option).await;
+                let result = self.heartbeat(request, &option).await;
                 return Ok(Box::pin(futures::stream::iter([result])) as Results<'s>);
             }
             // openraft's time for a stream is a heartbeat, too short for entries that wait for a disk.
             let patience = self.patience.max(option.soft_ttl());
             let results = append::open(self.peer.bulk.clone(), self.shard, input, patience).await?;
-            Ok(Box::pin(results) as Results<'s>)
+            let acknowledged = &mut self.acknowledged;
+            Ok(Box::pin(results.map(move |answer| believable(acknowledged, answer))) as Results<'s>)
         })
     }
 

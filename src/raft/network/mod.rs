@@ -13,9 +13,10 @@ mod append;
 mod client;
 mod control;
 mod lane;
+mod lost;
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +46,15 @@ pub struct Peer {
     control: Control,
     bulk: Arc<Lane>,
     snapshot: Arc<Lane>,
+    /// Shards whose log lost entries there.
+    lost: Mutex<BTreeSet<u32>>,
+}
+
+impl Peer {
+    /// Whether it was not known yet that the shard's log lost entries there.
+    fn is_first_loss(&self, shard: u32) -> bool {
+        self.lost.lock().expect("nothing panics while holding the losses").insert(shard)
+    }
 }
 
 /// The ways to all peers, made when first needed.
@@ -68,7 +78,14 @@ impl Peers {
     fn peer(&self, node: u64) -> Arc<Peer> {
         let mut peers = self.peers.lock().expect("nothing panics while holding the peers");
         let lane = || Arc::new(Lane::new(self.identity.clone(), node, self.directory.clone()));
-        let new = || Peer { control: Control::new(lane(), self.patience), bulk: lane(), snapshot: lane() };
-        peers.entry(node).or_insert_with(|| Arc::new(new())).clone()
+        let new = || {
+            Arc::new(Peer {
+                control: Control::new(lane(), self.patience),
+                bulk: lane(),
+                snapshot: lane(),
+                lost: Mutex::default(),
+            })
+        };
+        peers.entry(node).or_insert_with(new).clone()
     }
 }

@@ -15,6 +15,7 @@ mod entry;
 mod error;
 pub mod fatal;
 mod log;
+mod log_mark;
 #[path = "../../../../src/storage/metric.rs"]
 pub mod metric;
 mod options;
@@ -27,6 +28,7 @@ pub use checkpoint::{Checkpoint, Chunks, Receiver};
 pub use entry::{LogEntry, LogId, Vote};
 pub use error::StoreError;
 pub use log::{LogStore, ShardLog};
+pub use log_mark::LogMark;
 pub use options::{DiskState, DiskWatch, Resources, StorageConfig};
 pub use rows::Snapshot;
 pub use state::{Cut, StateStore};
