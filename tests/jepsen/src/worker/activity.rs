@@ -18,7 +18,7 @@ use crate::workload::Context;
 
 pub async fn run(context: Arc<Context>, node: u64) {
     let mut polling = client::connect(&context.cluster, node, POLL);
-    let clients = context.clients(ANSWER);
+    let everybody = context.clients(ANSWER);
     loop {
         let poll = PollActivityTaskQueueRequest {
             namespace: NAMESPACE.into(),
@@ -27,27 +27,32 @@ pub async fn run(context: Arc<Context>, node: u64) {
             ..PollActivityTaskQueueRequest::default()
         };
         match polling.poll_activity_task_queue(poll).await {
-            Ok(task) if !task.get_ref().task_token.is_empty() => answer(&context, &clients, &task.into_inner()).await,
+            Ok(task) if !task.get_ref().task_token.is_empty() => {
+                // After many replacements most nodes of a run are gone for good.
+                let members = context.cluster.ids();
+                let clients: Vec<_> = everybody.iter().filter(|(node, _)| members.contains(node)).collect();
+                answer(&context, &clients, &task.into_inner()).await;
+            }
             Ok(_) => {}
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-async fn answer(context: &Arc<Context>, clients: &[(u64, Client)], task: &PollActivityTaskQueueResponse) {
+async fn answer(context: &Arc<Context>, clients: &[&(u64, Client)], task: &PollActivityTaskQueueResponse) {
     let chance = rand::rng().random_range(0..100);
     let first = rand::rng().random_range(0..clients.len());
     match chance {
         0..4 => {} // A worker that died.
-        4..12 => fail(context, &clients[first], task).await,
+        4..12 => fail(context, clients[first], task).await,
         12..40 => {
-            let second = &clients[(first + 1) % clients.len()];
-            tokio::join!(complete(context, &clients[first], task, 0), complete(context, second, task, 1));
+            let second = clients[(first + 1) % clients.len()];
+            tokio::join!(complete(context, clients[first], task, 0), complete(context, second, task, 1));
         }
         _ => {
             let work = rand::rng().random_range(0..30);
             tokio::time::sleep(Duration::from_millis(work)).await;
-            complete(context, &clients[first], task, 0).await;
+            complete(context, clients[first], task, 0).await;
         }
     }
 }
