@@ -1,12 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::nemesis::plan::{self, Step};
 use crate::nemesis::Kind;
+use crate::workload::sdk::Language;
 use crate::workload::Workload;
 
 /// Runs Everstep clusters under faults and checks what clients saw. Ends with 0: pass, 1: violation, 2: the run shows
@@ -74,8 +75,11 @@ pub struct Run {
     /// A Python that has the Temporal SDK: real workers and clients are under load as well, one process for each node.
     #[arg(long, value_name = "PYTHON")]
     pub sdk: Option<PathBuf>,
+    /// The program built from `tests/jepsen/sdk/go`: the same with the SDK for Go, besides `--sdk` or without it.
+    #[arg(long, value_name = "PROGRAM")]
+    pub sdk_go: Option<PathBuf>,
     /// They connect through a balancer, which passes a connection on to any node that takes it; else each to its node.
-    #[arg(long, requires = "sdk")]
+    #[arg(long)]
     pub balanced: bool,
     /// Where the run's files go; a folder of its own is made in it.
     #[arg(long, value_name = "DIR", default_value = "jepsen-runs")]
@@ -93,6 +97,13 @@ impl Run {
             Some(number) => plan::steps(self.seed, &kinds, self.nodes).take(number).collect(),
             None => plan::plan(self.seed, Duration::from_secs(self.time), &kinds, self.nodes),
         }
+    }
+
+    /// The SDKs whose workers are under load, with what runs them.
+    pub fn sdks(&self) -> Vec<(Language, &Path)> {
+        let python = self.sdk.as_deref().map(|python| (Language::Python, python));
+        let go = self.sdk_go.as_deref().map(|program| (Language::Go, program));
+        python.into_iter().chain(go).collect()
     }
 
     pub fn kinds(&self) -> Vec<Kind> {

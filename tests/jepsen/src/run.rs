@@ -80,9 +80,10 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
     let around = options.net == NetMode::Proxy && kinds.iter().any(|kind| kind.is_of_network());
     ensure!(spares == 0 || !around, "nodes that join are not behind proxies: with faults of the network, --net netns");
     ensure!(
-        spares == 0 || options.sdk.is_none() || options.balanced,
-        "an SDK worker has one node: with faults that replace nodes --sdk needs --balanced"
+        spares == 0 || options.sdks().is_empty() || options.balanced,
+        "an SDK worker has one node: with faults that replace nodes --sdk and --sdk-go need --balanced"
     );
+    ensure!(!options.balanced || !options.sdks().is_empty(), "--balanced is for workers of --sdk or --sdk-go");
     let delays = kinds.contains(&Kind::Slow) && options.net == NetMode::Netns;
     ensure!(!delays, "slow needs --net proxy: this kernel cannot delay packets");
     Ok(cluster::Plan {
@@ -103,10 +104,10 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
     let epoch = now() - i64::try_from(recorder.now()).unwrap_or_default();
     let context = Context::new(cluster.clone(), recorder.clone(), shards.clone(), options.seed, options.pace);
     let workers = Workers::start(&context);
-    let sdk = match &options.sdk {
-        Some(python) => Some(Sdk::start(&context, python, options.balanced, folder).await?),
-        None => None,
-    };
+    let mut sdks = Vec::new();
+    for (language, program) in options.sdks() {
+        sdks.push(Sdk::start(&context, language, program, options.balanced, folder).await?);
+    }
     let mut clients = JoinSet::new();
     options.workload.iter().for_each(|workload| workload.start(&context, &mut clients));
     let stop = CancellationToken::new();
@@ -121,8 +122,9 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
     let leaders = ended(sampling, &stop).await?;
     let seconds = recorder.now() as f64 / 1e9;
     let mut history = History { ops: recorder.take()?, ..History::default() };
-    if let Some(sdk) = sdk {
-        history.finals.insert("sdk".into(), sdk.finish(folder).await?);
+    sdks.iter_mut().for_each(Sdk::stop);
+    for sdk in sdks {
+        history.finals.insert(sdk.language().checker().into(), sdk.finish(folder).await?);
     }
     if broken.is_none() {
         observe::everything(&context, &mut history).await?;
@@ -190,7 +192,7 @@ fn judge(
         operations: Counts::of(history.ops.iter()),
         pauses: writes.longest_pauses(),
         failovers: stats::failovers(&faults),
-        sdk: history.finals.get("sdk").map(sdk::summary).unwrap_or_default(),
+        sdk: sdk::summaries(&history.finals),
         others: others::others(&faults, &history.ops, &shards),
         faults,
         checked,
@@ -234,7 +236,7 @@ fn empty(options: &Run, faults: &[Struck], checked: &[Checked]) -> Vec<String> {
     };
     let mut needed: Vec<&str> = options.workload.iter().flat_map(needed).collect();
     needed.extend(["closes", "lists", "digests"]);
-    needed.extend(options.sdk.as_ref().map(|_| "sdk"));
+    needed.extend(options.sdks().iter().map(|(language, _)| language.checker()));
     for name in needed {
         if !checked.iter().any(|checked| checked.checker == name && checked.compared > 0) {
             reasons.push(format!("the checker `{name}` compared nothing"));
@@ -261,7 +263,7 @@ fn tell(summary: &Summary, folder: &Path) {
         );
     }
     if !summary.sdk.is_null() {
-        println!("SDK: {}", summary.sdk);
+        println!("SDKs: {}", summary.sdk);
     }
     if let Some(others) = &summary.others {
         println!(

@@ -24,6 +24,7 @@ pub mod testing;
 
 use crate::history::History;
 use crate::verdict::Checked;
+use crate::workload::sdk::Language;
 
 /// When faults were there, in nanoseconds since the epoch.
 pub type Outages = Vec<(i64, i64)>;
@@ -42,6 +43,7 @@ pub fn all(history: &History, outages: &Outages) -> Vec<Checked> {
         closes::check(history),
         lists::check(history),
         digests::check(history),
-        sdk::check(history),
+        sdk::check(history, Language::Python),
+        sdk::check(history, Language::Go),
     ]
 }

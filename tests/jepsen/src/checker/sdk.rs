@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::history::History;
 use crate::verdict::Checked;
+use crate::workload::sdk::Language;
 
-pub fn check(history: &History) -> Checked {
-    let mut checked = Checked::new("sdk");
-    let Some(told) = history.finals.get("sdk") else { return checked };
+pub fn check(history: &History, language: Language) -> Checked {
+    let mut checked = Checked::new(language.checker());
+    let Some(told) = history.finals.get(language.checker()) else { return checked };
     let list = |name: &str| told[name].as_array().map(Vec::as_slice).unwrap_or_default();
     for workflow in list("workflows") {
         checked.compared += 1;
@@ -30,20 +31,39 @@ mod tests {
 
     use super::*;
 
-    fn violations(workflows: Value, refused: Value) -> (u64, usize) {
+    fn violations(language: Language, workflows: &Value, refused: &Value) -> (u64, usize) {
         let mut history = History::default();
-        history.finals.insert("sdk".into(), json!({ "workflows": workflows, "refused": refused }));
-        let checked = check(&history);
+        history.finals.insert(language.checker().into(), json!({ "workflows": workflows, "refused": refused }));
+        let checked = check(&history, language);
+        assert!(checked.violations.iter().all(|violation| violation.checker == language.checker()));
         (checked.compared, checked.violations.len())
     }
 
     #[test]
     fn wrong_and_missing_results_and_replays_that_differ_are_found() {
-        assert_eq!(violations(json!([{ "id": "a", "expected": 6, "result": 6 }]), json!([])), (1, 0));
-        assert_eq!(violations(json!([{ "id": "a", "expected": 6, "result": 8 }]), json!([])), (1, 1));
-        assert_eq!(violations(json!([{ "id": "a", "expected": 6, "error": "failed" }]), json!([])), (1, 1));
-        assert_eq!(violations(json!([{ "id": "a" }]), json!([])), (1, 1));
-        assert_eq!(violations(json!([]), json!(["[TMPRL1100] …"])), (0, 1));
-        assert_eq!(check(&History::default()).compared, 0);
+        let line = |rest: Value| json!([rest]);
+        let right = line(json!({ "id": "a", "expected": 6, "result": 6 }));
+        let wrong = line(json!({ "id": "a", "expected": 6, "result": 8 }));
+        let failed = line(json!({ "id": "a", "expected": 6, "error": "failed" }));
+        let missing = line(json!({ "id": "a" }));
+        let (none, refused) = (json!([]), json!(["[TMPRL1100] …"]));
+        for language in [Language::Python, Language::Go] {
+            assert_eq!(violations(language, &right, &none), (1, 0));
+            assert_eq!(violations(language, &wrong, &none), (1, 1));
+            assert_eq!(violations(language, &failed, &none), (1, 1));
+            assert_eq!(violations(language, &missing, &none), (1, 1));
+            assert_eq!(violations(language, &none, &refused), (0, 1));
+            assert_eq!(violations(language, &right, &refused), (1, 1));
+            assert_eq!(check(&History::default(), language).compared, 0);
+        }
+    }
+
+    #[test]
+    fn one_language_is_not_the_other() {
+        let mut history = History::default();
+        let wrong = json!([{ "id": "a", "expected": 6, "result": 8 }]);
+        history.finals.insert(Language::Go.checker().into(), json!({ "workflows": wrong, "refused": [] }));
+        assert_eq!(check(&history, Language::Python).compared, 0);
+        assert_eq!(check(&history, Language::Go).violations.len(), 1);
     }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 
 /// A node that reads damaged files is up or gone by then.
 const DECIDED: Duration = Duration::from_secs(30);
+/// One that refuses them is gone by then.
+const FENCED: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
 const PAGE: usize = 4096;
 
@@ -58,26 +59,38 @@ pub async fn damage(cluster: &Cluster, node: u64, choice: u64) -> anyhow::Result
 
 /// What the node makes of it.
 async fn decided(cluster: &Cluster, node: u64, from: u64) -> String {
-    let end = Instant::now() + DECIDED;
-    while Instant::now() < end {
-        if let Some((_, how)) = cluster.await_end(node, LOOK).await {
-            let lines = cluster.log_since(node, from);
-            let said = lines.iter().rfind(|line| line.contains(" ERROR ") || line.starts_with("everstep: "));
-            return match said {
-                Some(line) if is_refusal(&how) => format!("it says {line:?}"),
-                said => {
-                    cluster.complain(node, format!("over damaged files it ended with {how}, saying {said:?}"));
-                    format!("it ended with {how}")
-                }
-            };
+    let up = async {
+        while !is_up(cluster, node).await {
+            tokio::time::sleep(LOOK).await;
         }
-        let status = cluster.status().await.unwrap_or_default();
-        if status.nodes.iter().any(|seen| seen.node_id == node && seen.up) {
-            return "it is up".into();
-        }
+    };
+    tokio::select! {
+        ended = cluster.await_end(node, DECIDED) => match ended {
+            Some((after, how)) => refused(&cluster.log_since(node, from), after, &how).unwrap_or_else(|wrong| {
+                cluster.complain(node, format!("over damaged files {wrong}"));
+                wrong
+            }),
+            None => {
+                cluster.complain(node, format!("with damaged files it is neither up nor gone after {DECIDED:?}"));
+                "neither up nor gone".into()
+            }
+        },
+        () = up => "it is up".into(),
     }
-    cluster.complain(node, format!("with damaged files it is neither up nor gone after {DECIDED:?}"));
-    "neither up nor gone".into()
+}
+
+async fn is_up(cluster: &Cluster, node: u64) -> bool {
+    let status = cluster.status().await.unwrap_or_default();
+    status.nodes.iter().any(|seen| seen.node_id == node && seen.up)
+}
+
+/// A node that will not have its files says so in one line, and soon. The error is what it did instead.
+fn refused(lines: &[String], after: Duration, how: &str) -> Result<String, String> {
+    let said: Vec<_> = lines.iter().filter(|line| line.contains(" ERROR ") || line.starts_with("everstep: ")).collect();
+    match said.as_slice() {
+        [line] if is_refusal(how) && after <= FENCED => Ok(format!("after {after:.1?} it says {line:?}")),
+        _ => Err(format!("it ended with {how} after {after:.1?}, saying {said:?}")),
+    }
 }
 
 /// Exit codes of a node that will not go on; anything else is a crash.
@@ -164,6 +177,21 @@ mod tests {
         }
         assert_eq!(seen.len(), 12, "{seen:?}");
         assert!(!seen.iter().any(|(path, _)| path.ends_with("LOG") || path.ends_with("LOCK")));
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_and_soon() {
+        let line = |text: &str| text.to_owned();
+        let (info, error) = (line("… INFO everstep: starting"), line("… ERROR everstep: storage failed"));
+        let refusal = line("everstep: storage: opening the log: Corruption");
+        let second = Duration::from_secs(1);
+        let one = [info.clone(), refusal.clone()];
+        assert!(refused(&one, second, "exit status: 1").is_ok_and(|told| told.contains("Corruption")));
+        assert!(refused(std::slice::from_ref(&error), second, "exit status: 70").is_ok());
+        assert!(refused(&one, second, "signal: 6 (SIGABRT)").is_err());
+        assert!(refused(&one, 6 * second, "exit status: 1").is_err());
+        assert!(refused(&[info], second, "exit status: 1").is_err());
+        assert!(refused(&[error, refusal], second, "exit status: 70").is_err());
     }
 
     #[test]

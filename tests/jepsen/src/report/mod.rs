@@ -37,7 +37,7 @@ pub struct Summary {
     pub pauses: Vec<Pause>,
     pub failovers: BTreeMap<String, Failover>,
     pub others: Option<Others>,
-    /// What SDK workers did; null without them.
+    /// What SDK workers did, by checker; null without them.
     #[serde(default)]
     pub sdk: serde_json::Value,
     pub checked: Vec<Checked>,
