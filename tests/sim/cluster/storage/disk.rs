@@ -73,6 +73,8 @@ struct Inner {
     /// What is written and not synced, of all shards, in order.
     unsynced: Vec<(u32, Write)>,
     states: BTreeMap<u32, Arc<Mutex<StateFiles>>>,
+    /// How far the logs had come for certain.
+    notes: BTreeMap<u32, Option<u64>>,
     /// The logs in use.
     open: BTreeMap<u32, Arc<ShardLog>>,
     /// No sync ends before.
@@ -99,6 +101,19 @@ impl Disk {
 
     pub fn state(&self, shard: u32) -> Arc<Mutex<StateFiles>> {
         self.lock().states.entry(shard).or_default().clone()
+    }
+
+    /// The last entry that is safe.
+    pub fn synced(&self, shard: u32) -> Option<u64> {
+        self.lock().logs.get(&shard).and_then(|rows| rows.last()).map(|id| id.index)
+    }
+
+    pub fn noted(&self, shard: u32) -> Option<u64> {
+        self.lock().notes.get(&shard).copied().flatten()
+    }
+
+    pub fn note(&self, shard: u32, index: Option<u64>) {
+        self.lock().notes.insert(shard, index);
     }
 
     pub fn opened(&self, shard: u32, log: Arc<ShardLog>) {
