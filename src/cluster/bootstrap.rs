@@ -46,7 +46,7 @@ pub enum BootstrapError {
     OtherCluster { found: String, configured: String },
     #[error("{0}")]
     Refused(String),
-    #[error("the system shard cannot be read: {0}")]
+    #[error("the system shard cannot be read")]
     Read(#[from] statemachine::Fault),
 }
 

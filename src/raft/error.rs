@@ -40,7 +40,7 @@ pub enum ChangeError {
 /// Why the stores or a group could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("storage: {0}")]
+    #[error("storage")]
     Storage(#[from] crate::storage::StoreError),
     #[error("raft: {0}")]
     Raft(String),
