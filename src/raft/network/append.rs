@@ -57,7 +57,8 @@ struct Session {
     replies: Streaming<peer::AppendReply>,
     sent: Arc<AtomicU64>,
     answered: u64,
-    /// When the oldest unanswered request may have been sent, at the latest.
+    /// When the oldest unanswered request may have been sent, at the latest; if there is none and none will come, when the
+    /// last answer came.
     waiting_since: Instant,
     patience: Duration,
     failed: bool,
@@ -154,10 +155,16 @@ impl Session {
                 }
                 () = run(&mut self.pump) => self.pump = None,
                 () = check => {
-                    if self.sent.load(Ordering::Relaxed) <= self.answered {
+                    let all_answered = self.sent.load(Ordering::Relaxed) <= self.answered;
+                    if all_answered && self.pump.is_some() {
                         self.waiting_since = Instant::now();
                     } else if self.waiting_since.elapsed() > self.patience {
                         self.lane.broken(self.epoch);
+                        if all_answered {
+                            // Only the stream's end was lost. Nothing more is sent that could miss an answer, and
+                            // openraft sends nothing else to this node before it sees an end.
+                            return None;
+                        }
                         let why = format!("node {} does not answer", self.lane.target());
                         return Some(Err(RPCError::Unreachable(Unreachable::from_string(why))));
                     }

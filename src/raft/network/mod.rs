@@ -10,6 +10,8 @@
 //! gets a new connection: after a partition heals, an old one may wait minutes for TCP to try again.
 
 mod append;
+#[cfg(test)]
+mod append_test;
 mod client;
 mod control;
 mod lane;
