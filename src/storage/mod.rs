@@ -49,6 +49,8 @@ pub use state_store::{Cut, Progress, StateStore};
 pub use syncer::Done;
 
 #[cfg(test)]
+mod log_race_test;
+#[cfg(test)]
 mod log_store_test;
 #[cfg(test)]
 mod power_loss_test;

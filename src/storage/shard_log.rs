@@ -190,14 +190,20 @@ impl ShardLog {
         from >= state.next_index() || state.tail.first().is_some_and(|first| first <= from)
     }
 
-    /// Entries of `[from, to)` that the log has, in order, at least one if there is any, until they weigh `bytes_max`.
+    /// Entries of `[from, to)` that the log has, in order, at least one if there is any, until they weigh `bytes_max`. They
+    /// are of one moment, also if the log is cut or purged meanwhile.
     pub fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<LogEntry>, StoreError> {
         let mut found = Vec::new();
-        let mut bytes = 0;
-        let mut next = from;
+        let (mut bytes, mut next, mut epoch) = (0, from, None);
         loop {
             let older_end = {
                 let state = self.lock();
+                let is_cut = epoch.replace(state.epoch).is_some_and(|before| before != state.epoch);
+                if is_cut || (!found.is_empty() && next < state.first_index()) {
+                    // What was found may be gone, and what follows it now something else.
+                    found.clear();
+                    (bytes, next) = (0, from);
+                }
                 next = next.max(state.first_index());
                 let end = to.min(state.next_index());
                 if next >= end || (bytes >= bytes_max && !found.is_empty()) {
@@ -214,15 +220,17 @@ impl ShardLog {
             };
             let before = next;
             self.read_older(&mut next, older_end, bytes_max, &mut bytes, &mut found)?;
-            if next == before && self.lock().first_index() <= next && self.has(next) {
+            if next == before && self.lacks(next, epoch) {
                 return Err(StoreError::corrupt("log", format!("shard {} has no entry {next}", self.shard)));
             }
         }
     }
 
-    fn has(&self, index: u64) -> bool {
+    /// Whether an entry that was not found has to be in the database, because the log was not cut since `epoch`.
+    fn lacks(&self, index: u64, epoch: Option<u64>) -> bool {
         let state = self.lock();
-        index < state.next_index() && state.tail.first().is_none_or(|first| index < first)
+        let is_older = state.tail.first().is_none_or(|first| index < first);
+        epoch == Some(state.epoch) && (state.first_index()..state.next_index()).contains(&index) && is_older
     }
 
     /// Reads `[next, end)` from the database and moves `next` past what was found.
