@@ -137,7 +137,7 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
-async fn check(directory: &Path, acked: &[(String, u64)], point: &str) {
+pub async fn check(directory: &Path, acked: &[(String, u64)], point: &str) {
     let groups = open(directory).await;
     for group in groups.groups() {
         leads(&group).await;

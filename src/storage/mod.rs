@@ -56,3 +56,5 @@ mod log_store_test;
 mod power_loss_test;
 #[cfg(test)]
 mod state_store_test;
+#[cfg(test)]
+pub mod test_disk;

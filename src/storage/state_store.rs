@@ -151,6 +151,8 @@ impl StateStore {
         failpoint::hit("state.before_flush").map_err(io)?;
         let started = Instant::now();
         self.generation().db.flush().map_err(|error| StoreError::io("state flush", error))?;
+        #[cfg(test)]
+        super::test_disk::synced(&self.directory);
         failpoint::hit("state.after_flush").map_err(io)?;
         metrics::histogram!(metric::STATE_FLUSH_SECONDS).record(started.elapsed().as_secs_f64());
         let mut progress = self.lock_progress();
@@ -195,6 +197,8 @@ impl StateStore {
         failpoint::hit("state.after_checkpoint").map_err(io)?;
         let path = self.directory.join(format!("snap-{}", cut.number));
         fs_err::rename(&cut.directory, &path).and_then(|()| sync_dir(&self.directory)).map_err(io)?;
+        #[cfg(test)]
+        super::test_disk::synced(&self.directory);
         let checkpoint = Arc::new(Checkpoint::new(path, manifest));
         if let Some(old) = snapshots.replace(checkpoint.clone()) {
             old.retire();
@@ -246,6 +250,8 @@ impl StateStore {
         drop(old);
         self.hashes.clear();
         fs_err::rename(&temporary, &kept).and_then(|()| sync_dir(&self.directory)).map_err(io)?;
+        #[cfg(test)]
+        super::test_disk::synced(&self.directory);
         let kept = Arc::new(Checkpoint::new(kept, checkpoint.manifest().clone()));
         if let Some(old) = snapshots.replace(kept) {
             old.retire();

@@ -197,7 +197,7 @@ fn write(db: &DB, jobs: Vec<Job>) -> Result<(), StoreError> {
     db.flush_wal(durable).map_err(|error| StoreError::io("log sync", error))?;
     if durable {
         #[cfg(test)]
-        super::power_loss_test::synced(db.path());
+        super::test_disk::synced(db.path());
         failpoint::hit("log.after_sync").map_err(io)?;
         metrics::histogram!(metric::LOG_SYNC_SECONDS).record(started.elapsed().as_secs_f64());
         metrics::histogram!(metric::LOG_BATCH_ENTRIES).record(kinds.entries as f64);
