@@ -83,6 +83,8 @@ mod power_loss_test;
 #[cfg(test)]
 mod scripts_test;
 #[cfg(test)]
+mod stalled_disk_test;
+#[cfg(test)]
 mod suite_test;
 #[cfg(test)]
 mod test_kit;
