@@ -79,6 +79,8 @@ mod lost_log_test;
 #[cfg(test)]
 mod mend_test;
 #[cfg(test)]
+mod network_test;
+#[cfg(test)]
 mod power_loss_test;
 #[cfg(test)]
 mod scripts_test;

@@ -159,11 +159,14 @@ fn append(
 ) -> Replies<peer::AppendReply> {
     // A request that cannot be taken ends the input; what was taken before is still answered.
     let (refuse, refused) = tokio::sync::oneshot::channel();
-    let raft = group.raft().clone();
+    let (raft, shard) = (group.raft().clone(), first.shard);
     let input = futures::stream::iter([Ok(first)]).chain(requests).scan(Some(refuse), move |refuse, request| {
         let taken = request.and_then(|request| {
             if groups.is_cut(from) {
                 return Err(Status::unavailable("cut off"));
+            }
+            if request.shard != shard {
+                return Err(Status::invalid_argument("a stream is of one shard"));
             }
             group.hear();
             if groups.disk() == DiskState::Full && !request.entries.is_empty() {

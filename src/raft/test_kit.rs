@@ -57,6 +57,7 @@ pub struct Way {
     target: watch::Sender<String>,
     blocked: watch::Sender<bool>,
     severed: watch::Sender<()>,
+    answers_lost: watch::Sender<()>,
 }
 
 impl Way {
@@ -66,9 +67,12 @@ impl Way {
         let (target, target_now) = watch::channel(String::new());
         let (blocked, blocked_now) = watch::channel(false);
         let (severed, severed_now) = watch::channel(());
+        let (answers_lost, lost_now) = watch::channel(());
         tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
-                let carried = carry(from, target_now.borrow().clone(), blocked_now.clone());
+                let mut lost = lost_now.clone();
+                lost.mark_unchanged();
+                let carried = carry(from, target_now.borrow().clone(), blocked_now.clone(), lost);
                 let mut severed = severed_now.clone();
                 severed.mark_unchanged();
                 tokio::spawn(async move {
@@ -79,24 +83,33 @@ impl Way {
                 });
             }
         });
-        Self { address, target, blocked, severed }
+        Self { address, target, blocked, severed, answers_lost }
     }
 }
 
-async fn carry(from: TcpStream, target: String, blocked: watch::Receiver<bool>) {
+async fn carry(from: TcpStream, target: String, blocked: watch::Receiver<bool>, answers_lost: watch::Receiver<()>) {
     let Ok(to) = TcpStream::connect(target).await else { return };
     from.set_nodelay(true).expect("a socket");
     to.set_nodelay(true).expect("a socket");
     let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
+    let (_never, nothing_lost) = watch::channel(());
     tokio::select! {
-        () = copy(from_read, to_write, blocked.clone()) => {}
-        () = copy(to_read, from_write, blocked) => {}
+        () = copy(from_read, to_write, blocked.clone(), nothing_lost) => {}
+        () = copy(to_read, from_write, blocked, answers_lost) => {}
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut blocked: watch::Receiver<bool>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut blocked: watch::Receiver<bool>,
+    lost: watch::Receiver<()>,
+) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if lost.has_changed().unwrap_or(false) {
+            continue;
+        }
         let open = blocked.wait_for(|blocked| !blocked).await.is_ok();
         if !open || to.write_all(&buffer[..length]).await.is_err() {
             return;
@@ -138,6 +151,11 @@ impl Ways {
                 way.severed.send_replace(());
             }
         }
+    }
+
+    /// What `to` answers to `from` over connections that are open is lost from now on, and neither side is told.
+    pub fn lose_answers(&self, from: u64, to: u64) {
+        self.0[&(from, to)].answers_lost.send_replace(());
     }
 
     /// Cuts a node off from all others, or connects it again.
