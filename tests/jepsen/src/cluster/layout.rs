@@ -72,17 +72,25 @@ pub fn in_namespaces(ids: &[u64], namespaces: &Namespaces) -> BTreeMap<u64, Addr
     ids.iter().map(one).collect()
 }
 
+/// A loopback address for each process: a port that waits for a node that joins later is not taken by another run.
+fn host(process: u32) -> IpAddr {
+    // Linux has less than 2^22 processes.
+    let [_, high, middle, low] = process.to_be_bytes();
+    Ipv4Addr::new(127, 0x40 | high, middle, low).into()
+}
+
 async fn listen() -> anyhow::Result<TcpListener> {
     for _ in 0..200 {
         let port = rand::rng().random_range(PORTS);
-        if let Ok(listener) = TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), port)).await {
+        if let Ok(listener) = TcpListener::bind((host(std::process::id()), port)).await {
             return Ok(listener);
         }
     }
     anyhow::bail!("no free port")
 }
 
-/// A node's configuration; with `join` of one that comes to a cluster that is there. Long polls are short, so that a worker that a fault cut off soon asks elsewhere.
+/// A node's configuration; with `join` of one that comes to a cluster that is there. Long polls are short, so that a worker
+/// that a fault cut off soon asks elsewhere.
 pub fn config(id: u64, plan: &Plan, addresses: &Addresses, join: &[SocketAddr]) -> String {
     let data = plan.folder.join(format!("node-{id}")).join("data");
     let mut text = format!(
@@ -155,4 +163,18 @@ pub async fn make_clocks(folder: &Path) -> anyhow::Result<()> {
     let compiled = compiler.status().await.context("clocks need a C compiler, `cc`")?;
     anyhow::ensure!(compiled.success(), "{} does not compile", source.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn runs_beside_each_other_have_addresses_of_their_own() {
+        let hosts = [1, 2, 0x102, 0x3f_ffff].map(host);
+        assert_eq!(hosts.map(|host| host.to_string()), ["127.64.0.1", "127.64.0.2", "127.64.1.2", "127.127.255.255"]);
+        let port = PORTS.end;
+        let both = [TcpListener::bind((hosts[0], port)).await, TcpListener::bind((hosts[1], port)).await];
+        assert!(both.iter().all(Result::is_ok), "{both:?}");
+    }
 }
