@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::options::sync_dir;
+use super::options::{create_dir, sync_dir};
 use super::StoreError;
 
 const FILE: &str = "identity";
@@ -13,7 +13,9 @@ const INCARNATION_BYTES: usize = 16;
 /// The incarnation of the directory, made up the first time. Refuses the directory of another node.
 pub fn identify(directory: &Path, node_id: u64, fresh: [u8; INCARNATION_BYTES]) -> Result<Vec<u8>, StoreError> {
     let io = |error: std::io::Error| StoreError::io("data directory", error);
-    fs_err::create_dir_all(directory).map_err(io)?;
+    if !directory.is_dir() {
+        create_dir(directory).map_err(io)?;
+    }
     let path = directory.join(FILE);
     match fs_err::read_to_string(&path) {
         Ok(text) => read(&text, node_id),

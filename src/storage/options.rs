@@ -126,16 +126,47 @@ impl Resources {
     }
 }
 
-/// Creates a directory and makes its entry durable.
+/// Creates a directory, and those above it that are missing, and makes their entries durable.
 pub(super) fn create_dir(path: &Path) -> std::io::Result<()> {
-    fs_err::create_dir_all(path)?;
-    if let Some(parent) = path.parent() {
-        sync_dir(parent)?;
+    let parent = match path.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    if !parent.is_dir() {
+        create_dir(parent)?;
     }
-    Ok(())
+    fs_err::create_dir_all(path)?;
+    sync_dir(parent)
 }
 
 /// Makes the entries of a directory durable.
 pub(super) fn sync_dir(path: &Path) -> std::io::Result<()> {
-    fs_err::File::open(path)?.sync_all()
+    fs_err::File::open(path)?.sync_all()?;
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    thread_local! {
+        /// What this thread has synced.
+        pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn a_new_directory_and_those_above_it_survive_a_power_cut() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (data, state) = (root.path().join("data"), root.path().join("data/state"));
+        create_dir(&state.join("1")).expect("created");
+        assert_eq!(SYNCED.take(), [root.path().to_owned(), data, state.clone()]);
+        create_dir(&state.join("2")).expect("created");
+        assert_eq!(SYNCED.take(), [state]);
+    }
 }
