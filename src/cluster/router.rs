@@ -158,6 +158,11 @@ impl Router {
         self.groups.group(shard)?.leader()
     }
 
+    /// Whether this node neither leads nor has heard a leader for so long.
+    pub fn is_left_alone(&self, shard: u32, silence: Duration) -> bool {
+        self.groups.group(shard).is_some_and(|group| !group.is_leader() && group.silence() > silence)
+    }
+
     pub fn leads(&self, shard: u32) -> bool {
         self.groups.group(shard).is_some_and(|group| group.is_leader())
     }

@@ -171,7 +171,8 @@ impl Group {
         self.heard.load(Ordering::Relaxed)
     }
 
-    pub(super) fn silence(&self) -> Duration {
+    /// For how long no leader was heard. A leader hears none.
+    pub fn silence(&self) -> Duration {
         self.opened.elapsed().saturating_sub(Duration::from_micros(self.heard()))
     }
 

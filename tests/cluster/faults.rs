@@ -176,3 +176,21 @@ async fn a_node_whose_disk_fails_is_out_of_the_way_and_can_be_replaced() {
     assert!(records.len() > 5, "too little happened to show anything");
     assert!(faults.is_empty(), "{} faults:\n{}\n{}", faults.len(), dev::lines(&faults), cluster.last_log_lines());
 }
+
+/// Its log takes nothing any more, so it cannot learn from it that it is removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_node_whose_disk_is_full_stops() {
+    let cluster = Cluster::start().await;
+    let small = cluster.directory().join("node-4-data");
+    let Some(disk) = SmallDisk::mount(&small) else {
+        return println!("no right to mount: the full disk is left out");
+    };
+    let mut fourth = Process::join(&cluster, 4);
+    everstep(&["join", "4", "--timeout", "60"], &cluster);
+    disk.fill(20 << 20);
+    until("its disk is full", &cluster, |status| status.nodes.iter().any(|seen| seen.node_id == 4 && seen.disk_full))
+        .await;
+    everstep(&["remove", "4", "--timeout", "60"], &cluster);
+    assert!(fourth.wait(PATIENCE).await.is_some(), "it still runs: {}", fourth.log());
+    assert!(fourth.log().contains("node 4 was removed from the cluster"), "{}", fourth.log());
+}

@@ -16,6 +16,8 @@ use crate::cluster::{Router, SYSTEM_SHARD};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_secs(1);
+/// Leaders are heard several times in a second.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// What the others say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +92,8 @@ pub(in crate::cluster) async fn farewell(router: Arc<Router>, tasks: Tasks) {
         let removed = match rows.state(node) {
             MemberState::Removed => true,
             MemberState::Leaving => is_removed(&router).await,
-            // Its replica may not have heard of it any more.
-            _ if router.leader_of(SYSTEM_SHARD).is_none() => is_removed(&router).await,
+            // Its replica may not have heard of it any more, or its disk was too full to take it.
+            _ if router.is_left_alone(SYSTEM_SHARD, SILENCE) => is_removed(&router).await,
             _ => false,
         };
         if removed {
