@@ -101,8 +101,10 @@ impl admin::admin_server::Admin for AdminService {
         let node = request.into_inner().node_id;
         let rows = self.router.rows();
         let member = rows.members.get(&node);
+        let cluster = self.router.cluster();
         Ok(Response::new(admin::GreetResponse {
-            cluster_id: self.router.cluster().map(|cluster| cluster.cluster_id.clone()).unwrap_or_default(),
+            opening: cluster.is_none() && self.router.is_opening(),
+            cluster_id: cluster.map(|cluster| cluster.cluster_id.clone()).unwrap_or_default(),
             known: rows.nodes.contains(&node),
             state: members::name(member).into(),
             incarnation: member.map(|member| member.incarnation.clone()).unwrap_or_default(),

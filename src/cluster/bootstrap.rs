@@ -21,6 +21,7 @@ use crate::raft::{Group, OpenError};
 const INITIALIZE_AFTER: Duration = Duration::from_millis(1500);
 /// One proposal of bootstrap; it is made again after.
 const PATIENCE: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a node knows when it starts.
 #[derive(Debug, Clone)]
@@ -79,8 +80,14 @@ pub async fn bootstrap(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), Boo
 async fn introduce(router: &Router, plan: &Bootstrap) -> Result<Bootstrap, BootstrapError> {
     let others = router.peers.nodes().into_iter().filter(|node| node.node_id != router.this_node());
     let addresses: Vec<String> = others.map(|node| node.peer_address).chain(plan.join.iter().cloned()).collect();
-    match members::greet(router, &plan.cluster_id, &addresses).await {
-        Greeting::NoCluster => Ok(plan.clone()),
+    let mut greeting = members::greet(router, &plan.cluster_id, &addresses).await;
+    while greeting == Greeting::Opening {
+        tracing::info!("waits for a node that reads what it has stored, to learn whether there is a cluster");
+        tokio::time::sleep(ASK_AGAIN).await;
+        greeting = members::greet(router, &plan.cluster_id, &addresses).await;
+    }
+    match greeting {
+        Greeting::NoCluster | Greeting::Opening => Ok(plan.clone()),
         Greeting::Welcome => Ok(Bootstrap { voters: BTreeSet::new(), ..plan.clone() }),
         Greeting::Stranger if !plan.join.is_empty() => Ok(plan.clone()),
         Greeting::Stranger => Err(BootstrapError::Refused(format!(
@@ -98,7 +105,7 @@ async fn check_removed(router: &Router, plan: &Bootstrap) -> Result<(), Bootstra
     let addresses: Vec<String> = others.map(|node| node.peer_address).collect();
     match members::greet(router, &plan.cluster_id, &addresses).await {
         Greeting::Refused(why) => Err(BootstrapError::Refused(why)),
-        Greeting::NoCluster | Greeting::Welcome | Greeting::Stranger => Ok(()),
+        Greeting::NoCluster | Greeting::Opening | Greeting::Welcome | Greeting::Stranger => Ok(()),
     }
 }
 
@@ -202,6 +209,9 @@ async fn put_node(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), Bootstra
     loop {
         let rows = router.local(SYSTEM_SHARD).expect("the system shard was started above");
         let member = tables::member(&rows, own.node_id)?.unwrap_or_default();
+        if !member.incarnation.is_empty() && member.incarnation != router.facts.incarnation {
+            return Err(BootstrapError::Refused(members::other_directory(own.node_id)));
+        }
         if tables::nodes(&rows)?.contains(own) && !member.incarnation.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! The node's wall clock. Nothing below the leader reads it: apply sees the stamp only.
 //!
-//! A jump forward is believed only once it has lasted. A shard's time never goes back, so if a leader followed a clock
-//! that is set an hour ahead and then corrected, the timers of its shards would stand still for an hour.
+//! A jump is believed only once it has lasted. A shard's time never goes back, so if a leader followed a clock that is set
+//! an hour ahead and then corrected, the timers of its shards would stand still for an hour. If it followed one that is set
+//! back and then corrected, they would stand still until the correction is believed.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,7 +34,7 @@ impl Clock {
         let passed = i64::try_from(at.saturating_duration_since(then).as_nanos()).unwrap_or(i64::MAX);
         let expected = known.saturating_add(passed);
         let ahead = wall.saturating_sub(expected);
-        if ahead <= STEP_MAX {
+        if ahead.abs() <= STEP_MAX {
             return self.believe(wall, at);
         }
         match self.jump {
@@ -44,7 +45,7 @@ impl Clock {
                 }
             }
             _ => {
-                tracing::warn!(seconds = ahead / STEP_MAX, "the wall clock jumped ahead; it is not followed for now");
+                tracing::warn!(seconds = ahead / STEP_MAX, "the wall clock jumped; it is not followed for now");
                 self.jump = Some((ahead, at));
             }
         }
@@ -62,7 +63,6 @@ mod tests {
     use super::*;
 
     const SECOND: i64 = 1_000_000_000;
-    const HOUR: i64 = 3600 * SECOND;
 
     /// What the clock says when the wall clock shows `wall` seconds, some seconds after the start.
     fn told(readings: &[(u64, i64)]) -> Vec<i64> {
@@ -91,10 +91,19 @@ mod tests {
     }
 
     #[test]
-    fn corrections_and_clocks_that_are_set_back_are_followed_at_once() {
-        assert_eq!(told(&[(0, 100), (10, 111), (20, 60), (30, 70)]), [100, 111, 60, 70]);
-        let begin = Instant::now();
-        let mut clock = Clock { known: None, jump: None };
-        assert_eq!([clock.read(HOUR, begin), clock.read(0, begin), clock.read(1, begin)], [HOUR, 0, 1]);
+    fn an_hour_back_and_forth_is_not_followed() {
+        let readings = [(0, 9000), (10, 5410), (15, 9015), (20, 12_620), (26, 9026)];
+        assert_eq!(told(&readings), [9000, 9010, 9015, 9020, 9026]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_for_good_is_followed() {
+        let readings = [(0, 9000), (10, 5410), (40, 5440), (69, 5469), (70, 5470), (80, 5480)];
+        assert_eq!(told(&readings), [9000, 9010, 9040, 9069, 5470, 5480]);
+    }
+
+    #[test]
+    fn small_corrections_are_followed_at_once() {
+        assert_eq!(told(&[(0, 100), (10, 111), (20, 120), (30, 130)]), [100, 111, 120, 130]);
     }
 }

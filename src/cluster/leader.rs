@@ -80,7 +80,8 @@ impl Call {
         Self { shard, op, op_id: Bytes::copy_from_slice(&op_id), run, query_results, hints }
     }
 
-    pub(super) fn to_peer(&self) -> ProposeRequest {
+    /// To a node that leads in this term.
+    pub(super) fn to_peer(&self, term: u64) -> ProposeRequest {
         ProposeRequest {
             shard: self.shard,
             op: self.op.clone(),
@@ -88,6 +89,7 @@ impl Call {
             run: self.run.clone(),
             query_results: self.query_results.clone(),
             hints: self.hints.clone(),
+            term,
         }
     }
 
@@ -129,8 +131,13 @@ impl Leader {
         self.hooks.get()
     }
 
-    /// Stamps and proposes to the local group.
-    pub(super) async fn propose(&self, group: &Arc<Group>, call: &Call) -> Result<Committed, ProposeError> {
+    /// Stamps and proposes to the local group, if this node leads it, in that term if one is named.
+    pub(super) async fn propose(
+        &self,
+        group: &Arc<Group>,
+        call: &Call,
+        term: Option<u64>,
+    ) -> Result<Committed, ProposeError> {
         let mut seed = [0; 16];
         rand::rng().fill_bytes(&mut seed);
         let reservations = self.reserve(group, call);
@@ -147,8 +154,8 @@ impl Leader {
             hooks.task_completing(run, &call.query_results);
         }
         let applied = match self.reservations.get().filter(|_| !ids.is_empty()) {
-            Some(held) => propose_reserved(held.clone(), group.clone(), proposal, ids).await?,
-            None => group.propose(proposal).await?,
+            Some(held) => propose_reserved(held.clone(), group.clone(), proposal, term, ids).await?,
+            None => group.propose_in(term, proposal).await?,
         };
         let queries = self.after(call, &applied.answer);
         Ok(Committed { shard: call.shard, index: applied.index, answer: applied.answer, queries })
@@ -183,10 +190,11 @@ async fn propose_reserved(
     held: Arc<dyn Reservations>,
     group: Arc<Group>,
     proposal: Bytes,
+    term: Option<u64>,
     ids: Vec<u64>,
 ) -> Result<Applied, ProposeError> {
     let proposing = tokio::spawn(async move {
-        let proposed = group.propose(proposal).await;
+        let proposed = group.propose_in(term, proposal).await;
         match &proposed {
             Err(ProposeError::Unknown { .. }) => held.doubt(ids),
             _ => held.release(&ids),

@@ -32,6 +32,7 @@ mod proposals;
 mod proposals_test;
 mod router;
 mod service;
+mod sessions;
 mod slots;
 mod status;
 mod taking;

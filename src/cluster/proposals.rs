@@ -2,8 +2,10 @@
 //! many in one message as there are. A call of its own for each would cost several times as much as it carries.
 //!
 //! A stream that has ended in one direction ends in the other: nothing is sent where no answer can come from. What has no
-//! answer by then may have been done; it is tried again, elsewhere or on the next stream, and recognised. A peer that is
-//! silent altogether is given up by the connection's pings (`peers`). The other side is `taking`.
+//! answer by then may have been done; it is tried again, elsewhere or on the next stream, and recognised. It may also be
+//! under way for long, and come after another try was refused and its caller was told so: a proposal names the term in which
+//! it may be taken, and a stream takes the place of those before it (`sessions`). A peer that is silent altogether is
+//! given up by the connection's pings (`peers`). The other side is `taking`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +17,9 @@ use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::cluster_client::ClusterClient;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Streaming};
+use tonic::{Code, Request, Streaming};
 
+use super::sessions::Session;
 use super::Peer;
 
 /// Requests of one peer that wait for their answers; more wait for room.
@@ -40,9 +43,23 @@ pub(super) enum Failure {
 }
 
 /// The streams to the other nodes, each opened when first needed and again when it broke.
-#[derive(Default)]
 pub(super) struct Proposals {
-    links: Mutex<BTreeMap<u64, Arc<Link>>>,
+    links: Mutex<Links>,
+    /// Of this process.
+    incarnation: u64,
+}
+
+#[derive(Default)]
+struct Links {
+    open: BTreeMap<u64, Arc<Link>>,
+    /// So many were opened.
+    opened: u64,
+}
+
+impl Default for Proposals {
+    fn default() -> Self {
+        Self { links: Mutex::default(), incarnation: rand::random() }
+    }
 }
 
 struct Link {
@@ -78,15 +95,17 @@ impl Proposals {
 
     fn link(&self, node: u64, client: ClusterClient<Peer>) -> Arc<Link> {
         let mut links = self.links.lock().expect("nothing panics while it is held");
-        if let Some(link) = links.get(&node).filter(|link| link.is_open()) {
+        if let Some(link) = links.open.get(&node).filter(|link| link.is_open()) {
             return link.clone();
         }
         let (requests, queue) = mpsc::channel(IN_FLIGHT_MAX);
         let waiting = Mutex::new(Some(HashMap::new()));
         let link = Arc::new(Link { requests, next_id: AtomicU64::new(1), waiting });
         // It ends with the stream: when the peer closes it, or when the link is dropped.
-        tokio::spawn(read(client, queue, Arc::downgrade(&link)));
-        links.insert(node, link.clone());
+        links.opened += 1;
+        let session = Session { incarnation: self.incarnation, number: links.opened };
+        tokio::spawn(read(client, queue, Arc::downgrade(&link), session));
+        links.open.insert(node, link.clone());
         link
     }
 }
@@ -140,7 +159,12 @@ impl Drop for Registered<'_> {
     }
 }
 
-async fn read(mut client: ClusterClient<Peer>, queue: mpsc::Receiver<peer::NumberedProposal>, link: Weak<Link>) {
+async fn read(
+    mut client: ClusterClient<Peer>,
+    queue: mpsc::Receiver<peer::NumberedProposal>,
+    link: Weak<Link>,
+    session: Session,
+) {
     let waits = {
         let link = link.clone();
         move |proposal: &peer::NumberedProposal| link.upgrade().is_some_and(|link| link.waits(proposal.id))
@@ -152,7 +176,9 @@ async fn read(mut client: ClusterClient<Peer>, queue: mpsc::Receiver<peer::Numbe
     });
     // Dropped when there are no more answers, which ends the requests.
     let (_answering, ended) = oneshot::channel::<()>();
-    let failure = match client.proposals(frames.take_until(ended)).await {
+    let mut request = Request::new(frames.take_until(ended));
+    session.put(request.metadata_mut());
+    let failure = match client.proposals(request).await {
         Ok(replies) => answers(replies.into_inner(), &link).await,
         Err(status) if super::router::refused_at_connect(&status) => Failure::Unsent,
         Err(status) if status.code() == Code::Unimplemented => Failure::ByItself,

@@ -18,6 +18,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::proposals::{Failure, Proposals, IN_FLIGHT_MAX};
+use super::sessions::Session;
 use super::{taking, Peers};
 
 const THERE: u64 = 2;
@@ -30,6 +31,7 @@ type Frames = mpsc::Sender<Result<peer::OutcomeFrame, Status>>;
 /// Hands every stream that is opened to the test: what comes, and where answers go.
 struct Told {
     streams: mpsc::Sender<(Streaming<peer::ProposalFrame>, Frames)>,
+    sessions: mpsc::Sender<Option<Session>>,
 }
 
 #[tonic::async_trait]
@@ -39,6 +41,7 @@ impl Cluster for Told {
         request: Request<Streaming<peer::ProposalFrame>>,
     ) -> Result<Response<BoxStream<'static, Result<peer::OutcomeFrame, Status>>>, Status> {
         let (answers, queue) = mpsc::channel(16);
+        self.sessions.try_send(Session::of(request.metadata())).map_err(|_| Status::unavailable("the test is over"))?;
         self.streams
             .send((request.into_inner(), answers))
             .await
@@ -73,6 +76,8 @@ struct Bench {
     peers: Peers,
     proposals: Arc<Proposals>,
     opened: Mutex<mpsc::Receiver<(Streaming<peer::ProposalFrame>, Frames)>>,
+    /// What the streams said about themselves.
+    sessions: Mutex<mpsc::Receiver<Option<Session>>>,
 }
 
 impl Bench {
@@ -85,9 +90,11 @@ impl Bench {
     fn reached_at(address: &str, listener: TcpListener) -> Self {
         let peers = Self::peers(address);
         let (streams, opened) = mpsc::channel(4);
-        let served = tonic::transport::Server::builder().add_service(ClusterServer::new(Told { streams }));
+        let (told, sessions) = mpsc::channel(16);
+        let served = ClusterServer::new(Told { streams, sessions: told });
+        let served = tonic::transport::Server::builder().add_service(served);
         tokio::spawn(served.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { peers, proposals: Arc::default(), opened: Mutex::new(opened) }
+        Self { peers, proposals: Arc::default(), opened: Mutex::new(opened), sessions: Mutex::new(sessions) }
     }
 
     fn peers(address: &str) -> Peers {
@@ -100,6 +107,10 @@ impl Bench {
         let (proposals, client) = (self.proposals.clone(), self.peers.client(THERE).expect("known"));
         let request = peer::ProposeRequest { shard, op: vec![0; op].into(), ..Default::default() };
         tokio::spawn(async move { proposals.call(THERE, client, request).await })
+    }
+
+    async fn next_session(&self) -> Session {
+        self.sessions.lock().await.recv().await.expect("the server runs").expect("every stream says what it is")
     }
 
     async fn next_stream(&self) -> (Streaming<peer::ProposalFrame>, Frames) {
@@ -159,6 +170,11 @@ async fn what_was_under_way_when_the_stream_broke_is_unknown_and_the_next_call_o
     let proposals = read(&mut frames, 1).await;
     answers.send(Ok(peer::OutcomeFrame { outcomes: vec![outcome(&proposals[0])] })).await.expect("open");
     assert_eq!(index(&next.await.expect("no panic").expect("answered")), 2);
+
+    // The peer takes nothing more of the first.
+    let (first, second) = (bench.next_session().await, bench.next_session().await);
+    assert_eq!(first.incarnation, second.incarnation);
+    assert!(first.number < second.number, "{first:?}, {second:?}");
 }
 
 #[tokio::test]

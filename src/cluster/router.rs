@@ -127,6 +127,11 @@ impl Router {
         }
     }
 
+    /// Whether this node has stored what it has not read yet: it may be of a cluster.
+    pub(super) fn is_opening(&self) -> bool {
+        self.groups.has_data(SYSTEM_SHARD) && self.local(SYSTEM_SHARD).is_none()
+    }
+
     /// Members and places of replicas, as last read by this node.
     pub(super) fn rows(&self) -> Arc<Rows> {
         self.map().rows.clone()
@@ -208,12 +213,16 @@ impl Router {
                 call.shard,
                 deadline,
                 |group, leader| {
-                    let call = &call;
+                    let (call, known) = (&call, *group.leadership().borrow());
                     async move {
+                        // A try that comes late, after another was refused, must find another term: one is needed.
+                        if known.leader != Some(leader) {
+                            return Tried::NotLeader(None);
+                        }
                         if leader == self.this_node() {
-                            self.propose_here(group, call).await
+                            self.propose_here(group, call, known.term).await
                         } else {
-                            self.forward(leader, call).await
+                            self.forward(leader, call, known.term).await
                         }
                     }
                 },
@@ -231,11 +240,11 @@ impl Router {
     /// Commits an op if this node leads the shard: for the leader's own ops, which a new leader makes anew.
     pub(crate) async fn propose_locally(&self, shard: u32, op: op::Op) -> Result<Committed, ProposeError> {
         let group = self.groups.group(shard).ok_or(ProposeError::NotLeader { leader: None })?;
-        self.leader.propose(&group, &Call::new(shard, &op, QueryResults::new())).await
+        self.leader.propose(&group, &Call::new(shard, &op, QueryResults::new()), None).await
     }
 
-    async fn propose_here(&self, group: Arc<Group>, call: &Call) -> Tried<Committed> {
-        match self.leader.propose(&group, call).await {
+    async fn propose_here(&self, group: Arc<Group>, call: &Call, term: u64) -> Tried<Committed> {
+        match self.leader.propose(&group, call, Some(term)).await {
             Ok(committed) => Tried::Done(committed),
             Err(ProposeError::NotLeader { leader }) => Tried::NotLeader(leader),
             Err(ProposeError::Unknown { why }) => Tried::Unknown(why),
@@ -243,12 +252,12 @@ impl Router {
         }
     }
 
-    async fn forward(&self, leader: u64, call: &Call) -> Tried<Committed> {
+    async fn forward(&self, leader: u64, call: &Call, term: u64) -> Tried<Committed> {
         use peer::propose_response::Outcome;
         metrics::counter!("everstep_router_forwards").increment(1);
         let Ok(mut client) = self.peers.client(leader) else { return Tried::NotLeader(None) };
-        let answered = match self.proposals.call(leader, client.clone(), call.to_peer()).await {
-            Err(Failure::ByItself) => match client.propose(call.to_peer()).await {
+        let answered = match self.proposals.call(leader, client.clone(), call.to_peer(term)).await {
+            Err(Failure::ByItself) => match client.propose(call.to_peer(term)).await {
                 Ok(response) => Ok(response.into_inner()),
                 Err(status) if refused_at_connect(&status) => Err(Failure::Unsent),
                 Err(status) => Err(Failure::Unknown(status.to_string())),
@@ -464,10 +473,10 @@ pub(super) fn refused_at_connect(status: &tonic::Status) -> bool {
     status.code() == tonic::Code::FailedPrecondition
 }
 
-/// Ends when another node has been elected since.
+/// Ends when another node has been elected since, maybe in the same term.
 async fn moved_from(leader: u64, leadership: &mut watch::Receiver<Leadership>) {
-    let term = leadership.borrow().term;
-    let later = |now: &Leadership| now.term > term && now.leader.is_some_and(|now| now != leader);
+    let before = *leadership.borrow();
+    let later = |now: &Leadership| *now != before && now.leader.is_some_and(|now| now != leader);
     if leadership.wait_for(later).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -529,6 +538,22 @@ mod tests {
         tries.hint(1, Some(1));
         assert_eq!(tries.hint, None);
         drop(sender);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_does_not_wait_for_a_leader_that_was_replaced() {
+        for (next, ends) in [
+            (Leadership { term: 5, leader: None }, false),
+            (Leadership { term: 6, leader: Some(1) }, false),
+            (Leadership { term: 5, leader: Some(3) }, true),
+            (Leadership { term: 6, leader: Some(3) }, true),
+        ] {
+            let (sender, mut leadership) = watch::channel(Leadership { term: 5, leader: Some(1) });
+            let mut moved = Box::pin(moved_from(1, &mut leadership));
+            assert!(tokio::time::timeout(PAUSE_MAX, &mut moved).await.is_err(), "nothing happened");
+            sender.send_replace(next);
+            assert_eq!(tokio::time::timeout(PAUSE_MAX, moved).await.is_ok(), ends, "{next:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,17 +11,19 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::leader::Call;
 use super::peers::caller;
+use super::sessions::{Session, Sessions};
 use super::{taking, Buffered, Committed, Router};
 use crate::raft::ProposeError;
 
 /// Serves the calls of other nodes' routers on the shards this node leads.
 pub struct ClusterService {
     router: Arc<Router>,
+    sessions: Arc<Sessions>,
 }
 
 impl ClusterService {
     pub fn new(router: Arc<Router>) -> Self {
-        Self { router }
+        Self { router, sessions: Arc::default() }
     }
 }
 
@@ -43,7 +45,8 @@ async fn propose(router: &Router, request: peer::ProposeRequest) -> peer::Propos
 
 async fn commit(router: &Router, request: peer::ProposeRequest) -> Result<Committed, ProposeError> {
     let group = router.groups.group(request.shard).ok_or(ProposeError::NotLeader { leader: None })?;
-    router.leader.propose(&group, &Call::from_peer(request)).await
+    let term = (request.term > 0).then_some(request.term);
+    router.leader.propose(&group, &Call::from_peer(request), term).await
 }
 
 #[tonic::async_trait]
@@ -57,10 +60,16 @@ impl Cluster for ClusterService {
         request: Request<Streaming<peer::ProposalFrame>>,
     ) -> Result<Response<BoxStream<'static, Result<peer::OutcomeFrame, Status>>>, Status> {
         let from = caller(request.metadata()).ok_or_else(|| Status::failed_precondition("who calls is not said"))?;
-        let router = Arc::downgrade(&self.router);
+        let (router, sessions) = (Arc::downgrade(&self.router), self.sessions.clone());
+        // Absent: a node of an earlier version.
+        let session = Session::of(request.metadata());
+        if let Some(session) = session {
+            sessions.open(from, session)?;
+        }
         let commit = move |request| {
             let router = router.upgrade().filter(|router| !router.peers.cuts.is_cut(from))?;
-            Some(async move { propose(&router, request).await })
+            let is_newest = session.is_none_or(|session| sessions.is_newest(from, session));
+            is_newest.then_some(async move { propose(&router, request).await })
         };
         Ok(Response::new(taking::serve(request.into_inner(), commit).boxed()))
     }

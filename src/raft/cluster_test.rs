@@ -55,7 +55,9 @@ async fn a_leader_that_dies_is_replaced_when_its_lease_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_lives_outlasts_a_broken_connection() {
-    let cluster = Cluster::start(3, RaftConfig::default()).await;
+    // Longer than a busy machine takes for two heartbeats and a connection.
+    let (election_min, election_max) = (Duration::from_millis(900), Duration::from_millis(1000));
+    let cluster = Cluster::start(3, RaftConfig { election_min, election_max, ..RaftConfig::default() }).await;
     let last = cluster.propose("before").await;
     cluster.all_equal_at(last).await;
     let leader = cluster.leader().await;
@@ -64,7 +66,7 @@ async fn a_leader_that_lives_outlasts_a_broken_connection() {
         cluster.ways.sever(leader);
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    tokio::time::sleep(RaftConfig::default().election_max * 2).await;
+    tokio::time::sleep(election_max * 2).await;
     cluster.propose("after").await;
     assert_eq!((cluster.leader().await, cluster.nodes[&leader].group.status().term), (leader, term));
 }
@@ -184,6 +186,26 @@ async fn a_full_disk_refuses_proposals_but_not_reads() {
     assert!(matches!(full.group.propose(proposal("two")).await, Err(ProposeError::DiskFull)));
     full.group.read_index().await.expect("reads need no room");
     assert!(cluster.nodes[&1].group.read_index().await.expect("it has room") >= last);
+}
+
+/// As one is that was on its way for longer than its leader led.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proposal_for_another_term_is_not_taken() {
+    let mut cluster = Cluster::start(1, RaftConfig::default()).await;
+    cluster.propose("one").await;
+    let term = cluster.nodes[&1].group.leadership().borrow().term;
+    cluster.stop(1).await;
+    cluster.restart(1).await;
+    let last = cluster.propose("two").await;
+    let group = &cluster.nodes[&1].group;
+    let now = group.leadership().borrow().term;
+    assert!(now > term, "{now} after {term}");
+    for other in [term, now + 1] {
+        let late = group.propose_in(Some(other), proposal("late")).await;
+        assert!(matches!(late, Err(ProposeError::NotLeader { leader: None })), "{late:?}");
+    }
+    assert_eq!(group.read_index().await.expect("it is its own quorum"), last, "nothing was appended");
+    group.propose_in(Some(now), proposal("three")).await.expect("it leads in that term");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
-use openraft::impls::EmptyNode;
+use openraft::impls::{EmptyNode, ProgressResponder};
 use openraft::raft::ClientWriteResponse;
 use openraft::{ChangeMembers, ReadPolicy};
 use statemachine::op;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::types::{Command, RaftHandle, TypeConfig};
+use super::types::{Command, LeaderId, RaftHandle, TypeConfig, Written};
 use super::{metric, ChangeError, GroupStatus, ProposeError, RaftConfig, ReadError, Snapshot};
 use crate::storage::{DiskState, DiskWatch, LogId, LogMark, ShardLog, StateStore};
 
@@ -75,8 +75,13 @@ impl Group {
 
     /// Replicates an encoded `op::Proposal` and waits until it is applied here. Only the leader accepts.
     pub async fn propose(&self, proposal: Bytes) -> Result<Applied, ProposeError> {
+        self.propose_in(None, proposal).await
+    }
+
+    /// The same; a leader of another term than that does not accept. Its log has everything that was committed in that term.
+    pub async fn propose_in(&self, term: Option<u64>, proposal: Bytes) -> Result<Applied, ProposeError> {
         let started = Instant::now();
-        let result = self.propose_inner(proposal).await;
+        let result = self.propose_inner(term, proposal).await;
         let reason = match &result {
             Ok(_) => {
                 metrics::histogram!(metric::COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
@@ -90,14 +95,13 @@ impl Group {
         result
     }
 
-    async fn propose_inner(&self, proposal: Bytes) -> Result<Applied, ProposeError> {
+    async fn propose_inner(&self, term: Option<u64>, proposal: Bytes) -> Result<Applied, ProposeError> {
         if self.disk.state() == DiskState::Full {
             return Err(ProposeError::DiskFull);
         }
         let _in_flight = InFlight::new();
-        let write = self.raft.client_write(Command(proposal));
-        let written = match tokio::time::timeout(self.config.propose_timeout, write).await {
-            Ok(written) => written,
+        let written = match tokio::time::timeout(self.config.propose_timeout, self.write(term, proposal)).await {
+            Ok(written) => written?,
             Err(_) => return Err(unknown("no answer in time")),
         };
         match written {
@@ -105,11 +109,21 @@ impl Group {
                 Some(answer) => Ok(Applied { index: log_id.index, answer }),
                 None => Err(unknown("applied without an answer")),
             },
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+            Err(ClientWriteError::ForwardToLeader(forward)) => {
                 Err(ProposeError::NotLeader { leader: self.other_leader(&forward) })
             }
             Err(error) => Err(unknown(error)),
         }
+    }
+
+    async fn write(&self, term: Option<u64>, proposal: Bytes) -> Result<Written, ProposeError> {
+        let (responder, written) = ProgressResponder::complete_only();
+        let mut write = self.raft.write(Command(proposal)).responder(responder);
+        if let Some(term) = term {
+            write = write.with_leader(LeaderId { term, node_id: self.node });
+        }
+        write.await.map_err(unknown)?;
+        written.await.map_err(unknown)
     }
 
     /// The leader to go to instead; a leader that refuses, for lack of a quorum, does not name itself.

@@ -101,7 +101,7 @@ impl Groups {
         let raft = RaftHandle::new(
             self.identity.node,
             Arc::new(openraft_config(&self.config)?),
-            Factory { shard, peers: self.peers.clone() },
+            Factory { shard, peers: self.peers.clone(), log: self.log.clone() },
             Log::new(log.clone(), self.config.append_bytes_max),
             Machine::new(store.clone(), applier),
         )
@@ -235,8 +235,9 @@ fn openraft_config(config: &RaftConfig) -> Result<openraft::Config, OpenError> {
         snapshot_policy: openraft::SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: config.log_entries_kept,
         purge_batch_size: config.log_entries_kept.clamp(1, 1024),
-        // Heartbeats that replication has just made superfluous are not sent.
-        heartbeat_min_interval: Some(heartbeat / 3),
+        // Heartbeats that replication has just made superfluous are not sent. This and a tick more, and the next is:
+        // what `config::validate` knows of how far heartbeats are apart.
+        heartbeat_min_interval: Some(heartbeat / 6),
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),
         backoff: "50ms 100ms 200ms ...400ms".to_owned(),

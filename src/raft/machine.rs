@@ -65,11 +65,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     async fn get_snapshot_builder(&mut self) -> Builder {
         // Cut here, between two batches, so that the snapshot ends where openraft thinks it does.
         let store = self.store.clone();
-        let cut = work::blocking(move || store.cut_checkpoint()).await;
-        Builder {
-            store: self.store.clone(),
-            cut: Some(cut.unwrap_or_else(|error| Err(StoreError::io("snapshot", error)))),
-        }
+        let cut = work::blocking(move || made(store.cut_checkpoint())).await;
+        Builder { store: self.store.clone(), cut: cut.ok() }
     }
 
     async fn install_snapshot(&mut self, _meta: &Meta, snapshot: Arc<Checkpoint>) -> io::Result<()> {
@@ -93,20 +90,26 @@ impl RaftStateMachine<TypeConfig> for Machine {
 /// Finishes a checkpoint that was cut.
 pub struct Builder {
     store: Arc<StateStore>,
-    cut: Option<Result<crate::storage::Cut, StoreError>>,
+    /// `None` if the process is ending, and after its use.
+    cut: Option<crate::storage::Cut>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = Arc<Checkpoint>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let cut = self.cut.take().ok_or_else(|| io::Error::other("a builder builds once"))??;
+        let cut = self.cut.take().ok_or_else(|| io::Error::other("nothing was cut"))?;
         let store = self.store.clone();
-        let checkpoint = work::blocking(move || store.finish_checkpoint(cut))
+        let checkpoint = work::blocking(move || made(store.finish_checkpoint(cut)))
             .await
-            .map_err(|error| io::Error::other(format!("building a snapshot: {error}")))??;
+            .map_err(|error| io::Error::other(format!("building a snapshot: {error}")))?;
         Ok(describe(checkpoint)?)
     }
+}
+
+/// openraft would end the group over an error, and the node would go on without it.
+fn made<T>(result: Result<T, StoreError>) -> T {
+    result.unwrap_or_else(|error| fatal::stop("making a snapshot", error))
 }
 
 /// What openraft knows of a snapshot.

@@ -13,11 +13,16 @@ use crate::storage::{LogId, ShardLog, StateStore, StoreError};
 /// Lets a snapshot stand for what the log lacks, and the log begin after it. Before openraft sees them.
 pub fn mend(log: &Arc<ShardLog>, store: &StateStore) -> Result<(), StoreError> {
     let Some(applied) = store.progress().applied else { return Ok(()) };
+    let snapshot = store.checkpoint().and_then(|checkpoint| checkpoint.last());
     if log.holds(applied)? {
+        if snapshot.map(|last| last.index) < log.bounds().0.map(|purged| purged.index) {
+            tracing::warn!(shard = log.shard(), ?snapshot, log = ?log.bounds(), "the snapshot ends before the log begins");
+            store.finish_checkpoint(store.cut_checkpoint()?)?;
+        }
         return Ok(());
     }
     tracing::warn!(shard = log.shard(), ?applied, log = ?log.bounds(), "the log lacks what is applied: a power cut?");
-    if store.checkpoint().and_then(|checkpoint| checkpoint.last()) != Some(applied) {
+    if snapshot != Some(applied) {
         store.finish_checkpoint(store.cut_checkpoint()?)?;
     }
     // The tail goes first: what is left of it after a purge would have no beginning.

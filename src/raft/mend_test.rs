@@ -70,3 +70,25 @@ async fn a_log_with_a_tail_that_another_leader_replaced() {
     run_ahead(directory.path(), applied);
     starts_and_goes_on(directory.path(), applied).await;
 }
+
+/// As an older snapshot left behind a log that begins later: its node could bring nobody over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_begins_after_the_snapshot() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let last = prepare(directory.path()).await;
+    {
+        let resources = Resources::new(StorageConfig::default());
+        let logs = LogStore::open(&directory.path().join("log"), &resources).expect("the log opens");
+        let log = logs.shard(SHARD).expect("a log");
+        let (done, durable) = mpsc::channel();
+        log.purge(last, Box::new(move || done.send(()).expect("the test waits"))).expect("the purge is taken");
+        durable.recv().expect("the purge is durable");
+    }
+    let groups = open(directory.path()).await;
+    let group = groups.group(SHARD).expect("it was started");
+    let snapshot = group.store().checkpoint().expect("a snapshot stands for what is purged");
+    assert!(snapshot.last() >= Some(last), "{:?}", snapshot.last());
+    leads(&group).await;
+    group.propose(proposal("next")).await.expect("it goes on");
+    groups.shutdown().await;
+}

@@ -14,6 +14,7 @@
 //! of openraft never changes a stored byte.
 
 mod applier;
+mod budget;
 mod codec;
 mod error;
 mod group;
@@ -74,6 +75,8 @@ pub trait PeerDirectory: Send + Sync + 'static {
 mod cluster_test;
 #[cfg(test)]
 mod crash_test;
+#[cfg(test)]
+mod damaged_snapshot_test;
 #[cfg(test)]
 mod lost_log_test;
 #[cfg(test)]

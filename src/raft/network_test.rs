@@ -1,9 +1,11 @@
 //! What a node takes from others: calls that are meant for it, from nodes of its cluster; and what it does about answers
 //! that never come.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream;
+use futures::{stream, StreamExt};
 use proto::everstep::peer::v1::raft_client::RaftClient;
 use proto::everstep::peer::v1::{self as peer, append_reply, control_reply, control_request, snapshot_chunk};
 use tonic::transport::{Channel, Endpoint};
@@ -12,6 +14,7 @@ use tonic::{Code, Request};
 use super::network::{CLUSTER, FROM, TO};
 use super::test_kit::{Cluster, LONG, SHARD};
 use super::RaftConfig;
+use crate::storage::test_disk::TestDisk;
 
 /// Not started anywhere.
 const UNKNOWN: u32 = 77;
@@ -106,6 +109,57 @@ async fn entries_of_another_shard_are_not_taken_for_those_of_the_stream() {
     let second = replies.message().await;
     assert_eq!(second.expect_err("it is not of this stream").code(), Code::InvalidArgument);
     assert_eq!(node.group.log.bounds().1.map(|last| last.index), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_the_disk_has_no_room_for_is_refused_at_once() {
+    let (cluster, mut client) = lone_and_empty().await;
+    let file = peer::SnapshotFile { name: "000001.sst".to_owned(), size: 1 << 60, ..Default::default() };
+    let manifest = Some(peer::SnapshotManifest { files: vec![file.clone(), file], ..Default::default() });
+    let header = peer::SnapshotHeader { shard: SHARD, vote: None, manifest };
+    let chunk = peer::SnapshotChunk { kind: Some(snapshot_chunk::Kind::Header(header)) };
+    let refused = client.install_snapshot(request(stream::iter([chunk]), &RIGHT)).await.expect_err("no disk has that");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.message(), format!("no room on the disk for a snapshot of {} bytes", 1_u64 << 61));
+    let node = &cluster.nodes[&2];
+    assert_eq!(node.group.store().checkpoint().and_then(|snapshot| snapshot.last()), None);
+    assert_eq!(node.groups.disk(), crate::storage::DiskState::Room);
+}
+
+/// What is more than the budget of a stream, and what sockets hold, stays with who sends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_whose_disk_stands_still_takes_a_bounded_number_of_bytes() {
+    const ENTRIES: u64 = 64;
+    let (cluster, mut client) = lone_and_empty().await;
+    let log = cluster.data.path().join("2/log");
+    let disk = TestDisk::watch(&log, &cluster.data.path().join("kept"));
+    let stall = disk.stall();
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = taken.clone();
+    let requests = stream::iter(0..ENTRIES).map(move |index| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let mut request = entry(SHARD, index);
+        request.entries[0].payload = vec![7; 4 << 20].into();
+        request
+    });
+    let mut replies = client.append(request(requests, &RIGHT)).await.expect("it is admitted").into_inner();
+    stall.is_felt();
+    let mut before = u64::MAX;
+    while before != taken.load(Ordering::Relaxed) {
+        before = taken.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    assert!((4..=12).contains(&before), "{before} of {ENTRIES} entries of 4 MiB were taken");
+
+    drop(stall);
+    let deadline = Instant::now() + LONG;
+    let mut last = None;
+    while last < Some(ENTRIES - 1) {
+        assert!(Instant::now() < deadline, "{last:?} is the last that was answered");
+        let reply = replies.message().await.expect("it goes on").and_then(|reply| reply.result);
+        let Some(append_reply::Result::Flushed(flushed)) = reply else { panic!("{reply:?}") };
+        last = flushed.last.map(|last| last.index);
+    }
 }
 
 /// With one of three nodes down, entries need the answers of the other.

@@ -43,8 +43,8 @@ impl Default for RaftConfig {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(180),
-            election_min: Duration::from_millis(300),
-            election_max: Duration::from_millis(450),
+            election_min: Duration::from_millis(260),
+            election_max: Duration::from_millis(380),
             append_entries_max: 1024,
             append_bytes_max: 4 << 20,
             lag_entries_max: 1_000_000,

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::budget::budget;
 use super::network::{CLUSTER, FROM, TO};
 use super::types::TypeConfig;
 use super::{codec, machine, metric, succession, Group, Groups};
@@ -123,9 +124,12 @@ impl Raft for Service {
         };
         let group = group(&groups, header.shard)?;
         let manifest = header.manifest.unwrap_or_default();
-        let store = group.store().clone();
+        let (store, disk) = (group.store().clone(), group.disk.clone());
         let failed = |error: StoreError| Status::internal(error.to_string());
-        let mut receiver = blocking(move || store.receive(manifest)).await?.map_err(failed)?;
+        let bytes = manifest.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+        let receiver = blocking(move || disk.has_room_for(bytes).then(|| store.receive(manifest))).await?;
+        let no_room = || Status::resource_exhausted(format!("no room on the disk for a snapshot of {bytes} bytes"));
+        let mut receiver = receiver.ok_or_else(no_room)?.map_err(failed)?;
         while let Some(chunk) = chunks.message().await? {
             let Some(snapshot_chunk::Kind::Data(data)) = chunk.kind else {
                 return Err(Status::invalid_argument("a snapshot has one header"));
@@ -160,6 +164,7 @@ fn append(
     // A request that cannot be taken ends the input; what was taken before is still answered.
     let (refuse, refused) = tokio::sync::oneshot::channel();
     let (raft, shard) = (group.raft().clone(), first.shard);
+    let (budget, answers) = budget();
     let input = futures::stream::iter([Ok(first)]).chain(requests).scan(Some(refuse), move |refuse, request| {
         let taken = request.and_then(|request| {
             if groups.is_cut(from) {
@@ -172,10 +177,12 @@ fn append(
             if groups.disk() == DiskState::Full && !request.entries.is_empty() {
                 return Err(Status::resource_exhausted("the disk is full"));
             }
-            request_from_peer(request).map_err(|error| Status::invalid_argument(error.to_string()))
+            let bytes = request.entries.iter().map(|entry| entry.payload.len()).sum();
+            let request = request_from_peer(request).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            Ok((request, bytes))
         });
         let taken = match taken {
-            Ok(request) => Some(request),
+            Ok(taken) => Some(taken),
             Err(status) => {
                 refuse.take().map(|refuse| refuse.send(status));
                 None
@@ -183,9 +190,17 @@ fn append(
         };
         std::future::ready(taken)
     });
-    let results = raft.stream_append(input).map(|result| match result {
-        Ok(result) => Ok(result_to_peer(result)),
-        Err(fatal) => Err(Status::unavailable(fatal.to_string())),
+    let input = input.then(move |(request, bytes)| {
+        let budget = budget.clone();
+        async move { budget.take(bytes).await.then_some(request) }
+    });
+    let input = input.take_while(|request| std::future::ready(request.is_some())).filter_map(std::future::ready);
+    let results = raft.stream_append(input).map(move |result| {
+        answers.answered();
+        match result {
+            Ok(result) => Ok(result_to_peer(result)),
+            Err(fatal) => Err(Status::unavailable(fatal.to_string())),
+        }
     });
     let end = futures::stream::once(refused).filter_map(|refused| std::future::ready(refused.ok().map(Err)));
     results.chain(end).boxed()

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
+use openraft::errors::ClientWriteError;
 use openraft::impls::{leader_id_adv, BoxedErrorSource, EmptyNode, InlineBatch, ProgressResponder};
+use openraft::raft::ClientWriteResponse;
 use openraft::{alias, EntryPayload, OptionalSend, RaftTypeConfig};
 use statemachine::op;
 
@@ -30,7 +32,7 @@ impl RaftTypeConfig for TypeConfig {
     type NodeId = u64;
     type Node = EmptyNode;
     type Term = u64;
-    type LeaderId = leader_id_adv::LeaderId<u64, u64>;
+    type LeaderId = LeaderId;
     type Vote = openraft::impls::Vote<Self::LeaderId>;
     type Payload = EntryPayload<Command, u64, EmptyNode>;
     type Entry = openraft::impls::Entry<Self::LeaderId, Self::Payload>;
@@ -46,6 +48,9 @@ impl RaftTypeConfig for TypeConfig {
     type ErrorSource = BoxedErrorSource;
 }
 
+pub type LeaderId = leader_id_adv::LeaderId<u64, u64>;
+/// How a proposal ended, if its group did not end first.
+pub type Written = Result<ClientWriteResponse<TypeConfig>, ClientWriteError<TypeConfig>>;
 pub type RaftLogId = alias::LogIdOf<TypeConfig>;
 pub type RaftVote = alias::VoteOf<TypeConfig>;
 pub type RaftEntry = alias::EntryOf<TypeConfig>;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Mutex;
 
 use prost::Message;
@@ -22,8 +23,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(super) fn new(directory: PathBuf, manifest: SnapshotManifest) -> Self {
-        Self { directory: RemoveLater::new(directory), manifest }
+    pub(super) fn new(directory: RemoveLater, manifest: SnapshotManifest) -> Self {
+        Self { directory, manifest }
     }
 
     /// Reads the manifest in `directory`; `None` if there is none or files are missing or of another size.
@@ -34,7 +35,7 @@ impl Checkpoint {
             let length = fs_err::metadata(directory.join(&file.name)).map(|found| found.len());
             length.is_ok_and(|length| length == file.size)
         });
-        complete.then(|| Self::new(directory.to_path_buf(), manifest))
+        complete.then(|| Self::new(RemoveLater::new(directory.to_path_buf()), manifest))
     }
 
     pub fn directory(&self) -> &Path {
@@ -78,7 +79,23 @@ fn is_immutable(name: &str) -> bool {
 
 /// Hashes of table files already hashed: each is read once in its life.
 #[derive(Default)]
-pub(super) struct HashCache(Mutex<BTreeMap<(String, u64), Vec<u8>>>);
+pub(super) struct HashCache(Mutex<BTreeMap<FileId, Vec<u8>>>);
+
+/// A file under all its links, and no other that has its name after it is gone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct FileId {
+    name: String,
+    size: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+impl FileId {
+    fn of(name: &str, found: &std::fs::Metadata) -> Self {
+        let modified = (found.mtime(), found.mtime_nsec());
+        Self { name: name.to_owned(), size: found.len(), inode: found.ino(), modified }
+    }
+}
 
 impl HashCache {
     pub(super) fn clear(&self) {
@@ -92,8 +109,8 @@ impl HashCache {
         for entry in fs_err::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let size = entry.metadata()?.len();
-            let key = (name.clone(), size);
+            let found = entry.metadata()?;
+            let (size, key) = (found.len(), FileId::of(&name, &found));
             let sha256 = match known.get(&key) {
                 Some(sha256) => sha256.clone(),
                 None => hash_file(&entry.path())?,

@@ -18,6 +18,8 @@ pub enum DiskState {
 /// Checks once a second until the last handle is dropped.
 #[derive(Clone)]
 pub struct DiskWatch {
+    directory: PathBuf,
+    reserve_bytes: u64,
     state: watch::Receiver<DiskState>,
     _stop: Arc<watch::Sender<()>>,
 }
@@ -28,7 +30,12 @@ impl DiskWatch {
         let (report, state) = watch::channel(measure(directory, reserve_bytes));
         let (stop, stopped) = watch::channel(());
         tokio::spawn(check(directory.to_path_buf(), reserve_bytes, report, stopped));
-        Self { state, _stop: Arc::new(stop) }
+        Self { directory: directory.to_path_buf(), reserve_bytes, state, _stop: Arc::new(stop) }
+    }
+
+    /// Whether the reserve stays free if so many bytes more are written. Asks the file system, which may take its time.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        measure(&self.directory, self.reserve_bytes.saturating_add(bytes)) == DiskState::Room
     }
 
     pub fn state(&self) -> DiskState {

@@ -1,20 +1,20 @@
 //! A snapshot arriving from another node: its files in the manifest's order, hashed as they come.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use proto::everstep::peer::v1::SnapshotManifest;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::write_manifest;
+use super::generation::RemoveLater;
 use super::{Checkpoint, StoreError};
 
 const FILES_MAX: usize = 100_000;
 
-/// Dropped before `finish`, it leaves a directory that the next receiver or start removes.
+/// What came goes with it, unless it was finished and installed.
 pub struct Receiver {
-    directory: PathBuf,
+    directory: RemoveLater,
     manifest: SnapshotManifest,
     /// Files complete so far.
     done: usize,
@@ -29,7 +29,8 @@ struct Current {
 
 impl Receiver {
     /// `directory` must be empty and ours.
-    pub(super) fn new(directory: PathBuf, manifest: SnapshotManifest) -> Result<Self, StoreError> {
+    pub(super) fn new(directory: RemoveLater, manifest: SnapshotManifest) -> Result<Self, StoreError> {
+        directory.retire();
         let plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
         if manifest.files.len() > FILES_MAX || !manifest.files.iter().all(|file| plain(&file.name)) {
             return Err(StoreError::corrupt("snapshot manifest", "file names"));
@@ -59,7 +60,7 @@ impl Receiver {
     fn open_next(&mut self) -> Result<(), StoreError> {
         while self.current.is_none() {
             let Some(file) = self.manifest.files.get(self.done) else { return Ok(()) };
-            let path = self.directory.join(&file.name);
+            let path = self.directory.path().join(&file.name);
             let opened =
                 fs_err::File::create_new(path).map_err(|error| StoreError::io("receiving a snapshot", error))?;
             self.current = Some(Current { file: opened, hash: Sha256::new(), left: file.size });
@@ -85,10 +86,7 @@ impl Receiver {
         if self.current.is_some() || self.done < self.manifest.files.len() {
             return Err(StoreError::corrupt("snapshot", "it ended early"));
         }
-        write_manifest(&self.directory, &self.manifest)?;
-        let checkpoint = Checkpoint::new(self.directory, self.manifest);
-        // Until it is installed nobody keeps it.
-        checkpoint.retire();
-        Ok(Arc::new(checkpoint))
+        write_manifest(self.directory.path(), &self.manifest)?;
+        Ok(Arc::new(Checkpoint::new(self.directory, self.manifest)))
     }
 }

@@ -13,7 +13,7 @@ use proto::everstep::peer::v1 as peer;
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::checkpoint::{write_manifest, HashCache};
-use super::generation::Generation;
+use super::generation::{Generation, RemoveLater};
 use super::options::{create_dir, sync_dir};
 use super::{failpoint, log_rows, metric, Checkpoint, LogId, Receiver, Resources, Snapshot, StoreError};
 
@@ -51,8 +51,10 @@ pub struct StateStore {
     progress: Mutex<Progress>,
     /// Held while a batch is written and while a checkpoint is cut, so that a checkpoint ends at a known entry.
     gate: Mutex<()>,
-    /// Held by whatever makes or installs snapshots.
-    snapshots: Mutex<Option<Arc<Checkpoint>>>,
+    /// Held, for as long as files are hashed and synced, by whatever makes or installs snapshots.
+    making: Mutex<()>,
+    /// The newest complete snapshot. Never held while the disk is waited for.
+    newest: Mutex<Option<Arc<Checkpoint>>>,
     hashes: HashCache,
     /// Numbers directories; never reused while the process runs.
     next_number: AtomicU64,
@@ -80,7 +82,8 @@ impl StateStore {
             generation: RwLock::new(generation),
             progress: Mutex::new(progress),
             gate: Mutex::default(),
-            snapshots: Mutex::new(current.map(Arc::new)),
+            making: Mutex::default(),
+            newest: Mutex::new(current.map(Arc::new)),
             hashes: HashCache::default(),
             next_number: AtomicU64::new(highest + 1),
         })
@@ -164,7 +167,7 @@ impl StateStore {
 
     /// The newest complete snapshot.
     pub fn checkpoint(&self) -> Option<Arc<Checkpoint>> {
-        self.lock_snapshots().clone()
+        self.lock_newest().clone()
     }
 
     /// Freezes everything applied so far in a directory of hard links. Batches wait meanwhile, so flush before.
@@ -182,12 +185,17 @@ impl StateStore {
         Ok(Cut { number, directory, progress: self.progress() })
     }
 
-    /// Makes a cut a complete snapshot; it replaces the last one.
+    /// Makes a cut a complete snapshot, which replaces the last one; unless that is newer, because it was installed since the
+    /// cut.
     pub fn finish_checkpoint(&self, cut: Cut) -> Result<Arc<Checkpoint>, StoreError> {
         let io = |error: std::io::Error| StoreError::io("building a snapshot", error);
-        let mut snapshots = self.lock_snapshots();
+        let _making = self.lock_making();
         // Planted, with the feature: the snapshot stands for entries that came after the cut, and the log loses them.
         let progress = if cfg!(feature = "bug-purge-past-flush") { self.progress() } else { cut.progress };
+        if let Some(newer) = self.checkpoint().filter(|newest| newest.last() > progress.applied) {
+            fs_err::remove_dir_all(&cut.directory).map_err(io)?;
+            return Ok(newer);
+        }
         let manifest = peer::SnapshotManifest {
             last: progress.applied.map(|id| peer::LogId { term: id.term, leader: id.leader, index: id.index }),
             membership: progress.membership.unwrap_or_default(),
@@ -199,10 +207,8 @@ impl StateStore {
         fs_err::rename(&cut.directory, &path).and_then(|()| sync_dir(&self.directory)).map_err(io)?;
         #[cfg(test)]
         super::test_disk::synced(&self.directory);
-        let checkpoint = Arc::new(Checkpoint::new(path, manifest));
-        if let Some(old) = snapshots.replace(checkpoint.clone()) {
-            old.retire();
-        }
+        let checkpoint = Arc::new(Checkpoint::new(RemoveLater::new(path), manifest));
+        self.replace_newest(checkpoint.clone());
         Ok(checkpoint)
     }
 
@@ -210,13 +216,13 @@ impl StateStore {
     pub fn receive(&self, manifest: peer::SnapshotManifest) -> Result<Receiver, StoreError> {
         let directory = self.directory.join(format!("tmp-{}", self.number()));
         create_dir(&directory).map_err(|error| StoreError::io("receiving a snapshot", error))?;
-        Receiver::new(directory, manifest)
+        Receiver::new(RemoveLater::new(directory), manifest)
     }
 
     /// Replaces the rows by those of `checkpoint`, atomically even over a crash, and keeps it as the newest snapshot.
     pub fn install(&self, checkpoint: &Arc<Checkpoint>) -> Result<(), StoreError> {
         let io = |error: std::io::Error| StoreError::io("installing a snapshot", error);
-        let mut snapshots = self.lock_snapshots();
+        let _making = self.lock_making();
         let number = self.number();
         let name = format!("gen-{number}");
         let path = self.directory.join(&name);
@@ -252,11 +258,17 @@ impl StateStore {
         fs_err::rename(&temporary, &kept).and_then(|()| sync_dir(&self.directory)).map_err(io)?;
         #[cfg(test)]
         super::test_disk::synced(&self.directory);
-        let kept = Arc::new(Checkpoint::new(kept, checkpoint.manifest().clone()));
-        if let Some(old) = snapshots.replace(kept) {
+        let kept = Checkpoint::new(RemoveLater::new(kept), checkpoint.manifest().clone());
+        self.replace_newest(Arc::new(kept));
+        Ok(())
+    }
+
+    /// The files of the last one are removed after the lock is free, by its last holder.
+    fn replace_newest(&self, checkpoint: Arc<Checkpoint>) {
+        let old = self.lock_newest().replace(checkpoint);
+        if let Some(old) = old {
             old.retire();
         }
-        Ok(())
     }
 
     fn number(&self) -> u64 {
@@ -275,8 +287,12 @@ impl StateStore {
         self.gate.lock().expect("nothing panics while holding the gate")
     }
 
-    fn lock_snapshots(&self) -> std::sync::MutexGuard<'_, Option<Arc<Checkpoint>>> {
-        self.snapshots.lock().expect("nothing panics while holding the snapshots")
+    fn lock_making(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.making.lock().expect("nothing panics while making a snapshot")
+    }
+
+    fn lock_newest(&self) -> std::sync::MutexGuard<'_, Option<Arc<Checkpoint>>> {
+        self.newest.lock().expect("nothing panics while holding the newest snapshot")
     }
 }
 

@@ -12,6 +12,7 @@ mod callbacks;
 mod dev;
 mod faults;
 mod in_process;
+mod late;
 mod members;
 mod process;
 mod replace;

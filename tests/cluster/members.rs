@@ -155,6 +155,35 @@ async fn a_node_that_seems_down_is_asked_again_before_a_removal_is_refused() {
     join_all(nodes.into_iter().map(Node::shutdown)).await;
 }
 
+/// The node with a copy of its data: this process keeps the original's files locked.
+fn moved(config: &Config, to: &std::path::Path) -> Config {
+    let data_dir = to.join(config.node_id.to_string());
+    std::fs::create_dir_all(to).expect("a directory");
+    let copied = std::process::Command::new("cp").arg("-r").args([&config.data_dir, &data_dir]).status();
+    assert!(copied.expect("there is a cp").success());
+    Config { data_dir, ..config.clone() }
+}
+
+/// All nodes were down, and the one with the empty directory is back first: nobody can tell it at its start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_data_directory_is_noticed_when_the_others_come_back() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let configs = configs(directory.path());
+    let nodes = try_join_all(configs.clone().into_iter().map(Node::start)).await.expect("three nodes start");
+    join_all(nodes.into_iter().map(Node::shutdown)).await;
+    let mut lost = configs[2].clone();
+    lost.data_dir = directory.path().join("empty");
+    let lost = tokio::spawn(Node::start(lost));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let copies = directory.path().join("copies");
+    let others = configs[..2].iter().map(|config| Node::start(moved(config, &copies)));
+    let others = try_join_all(others).await.expect("two nodes start");
+    let ended = tokio::time::timeout(Duration::from_secs(20), lost).await.expect("it ends").expect("no panic");
+    let why = ended.map(|_| ()).expect_err("it is refused").to_string();
+    assert!(why.contains("node 3 is a member with another data directory"), "{why}");
+    join_all(others.into_iter().map(Node::shutdown)).await;
+}
+
 /// A node that lost its data directory must not vote under its old id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_data_directory_is_noticed() {

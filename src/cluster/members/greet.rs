@@ -24,6 +24,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub(in crate::cluster) enum Greeting {
     /// Nobody knows of a cluster.
     NoCluster,
+    /// Nobody knows of one yet, and somebody is still opening what it has stored.
+    Opening,
     /// Take part, but never give a group its first voters.
     Welcome,
     /// There is a cluster and this node is not in it.
@@ -52,7 +54,8 @@ async fn ask(address: &str, node_id: u64) -> Option<GreetResponse> {
 fn judge(node_id: u64, cluster_id: &str, incarnation: &[u8], answers: &[GreetResponse]) -> Greeting {
     let mut of_cluster = answers.iter().filter(|answer| !answer.cluster_id.is_empty()).peekable();
     if of_cluster.peek().is_none() {
-        return Greeting::NoCluster;
+        let opening = answers.iter().any(|answer| answer.opening);
+        return if opening { Greeting::Opening } else { Greeting::NoCluster };
     }
     let mut welcome = false;
     for answer in of_cluster {
@@ -69,10 +72,7 @@ fn judge(node_id: u64, cluster_id: &str, incarnation: &[u8], answers: &[GreetRes
             ));
         }
         if answer.known && !answer.incarnation.is_empty() && answer.incarnation != incarnation {
-            return Greeting::Refused(format!(
-                "node {node_id} is a member with another data directory, and this one knows none of its votes: start a \
-                 node with a new node_id and `join`, then `everstep cluster replace {node_id} NEW`"
-            ));
+            return Greeting::Refused(other_directory(node_id));
         }
         welcome |= answer.known;
     }
@@ -81,6 +81,14 @@ fn judge(node_id: u64, cluster_id: &str, incarnation: &[u8], answers: &[GreetRes
     } else {
         Greeting::Stranger
     }
+}
+
+/// Why a node must not take part with what it has stored.
+pub(in crate::cluster) fn other_directory(node_id: u64) -> String {
+    format!(
+        "node {node_id} is a member with another data directory, and this one knows none of its votes: start a node with a \
+         new node_id and `join`, then `everstep cluster replace {node_id} NEW`"
+    )
 }
 
 /// Runs until dropped: a node that was removed stops.
@@ -115,7 +123,7 @@ mod tests {
 
     fn answer(cluster_id: &str, known: bool, state: &str, incarnation: &'static str) -> GreetResponse {
         let incarnation = bytes::Bytes::from_static(incarnation.as_bytes());
-        GreetResponse { cluster_id: cluster_id.into(), known, state: state.into(), incarnation }
+        GreetResponse { cluster_id: cluster_id.into(), known, state: state.into(), incarnation, opening: false }
     }
 
     #[test]
@@ -126,6 +134,9 @@ mod tests {
         let judge = |answers: &[GreetResponse]| judge(3, "c", b"mine", answers);
         assert_eq!(judge(&[]), Greeting::NoCluster);
         assert_eq!(judge(std::slice::from_ref(&nobody)), Greeting::NoCluster);
+        let opening = GreetResponse { opening: true, ..nobody.clone() };
+        assert_eq!(judge(&[nobody.clone(), opening.clone()]), Greeting::Opening);
+        assert_eq!(judge(&[opening, known.clone()]), Greeting::Welcome);
         assert_eq!(judge(&[nobody.clone(), known.clone()]), Greeting::Welcome);
         assert_eq!(judge(&[unknown.clone(), known.clone()]), Greeting::Welcome);
         assert_eq!(judge(std::slice::from_ref(&unknown)), Greeting::Stranger);

@@ -22,7 +22,7 @@ use super::lost::{self, believable};
 use super::{snapshot, Peer, Peers};
 use crate::raft::codec;
 use crate::raft::types::{RaftLogId, RaftVote, TypeConfig};
-use crate::storage::Checkpoint;
+use crate::storage::{Checkpoint, LogStore};
 
 type C = TypeConfig;
 type Results<'s> = BoxStream<'s, Result<StreamAppendResult<C>, RPCError<C>>>;
@@ -32,6 +32,8 @@ type Results<'s> = BoxStream<'s, Result<StreamAppendResult<C>, RPCError<C>>>;
 pub struct Factory {
     pub shard: u32,
     pub peers: Arc<Peers>,
+    /// Where this node's log is, for the case that its disk is not to be trusted.
+    pub log: Arc<LogStore>,
 }
 
 impl Factory {
@@ -42,6 +44,7 @@ impl Factory {
             target,
             patience: self.peers.patience,
             peer: self.peers.peer(target),
+            log: self.log.clone(),
             is_heartbeat,
             acknowledged: None,
         }
@@ -66,6 +69,7 @@ pub struct Client {
     target: u64,
     patience: Duration,
     peer: Arc<Peer>,
+    log: Arc<LogStore>,
     /// Its appends carry no entries and go the urgent way.
     is_heartbeat: bool,
     /// The last entry that the target said it has. A client is made anew for each term that this node leads.
@@ -215,7 +219,13 @@ impl RaftNetworkV2<C> for Client {
         tokio::select! {
             vote = sent => match vote {
                 Ok(vote) => Ok(SnapshotResponse::new(vote)),
-                Err(why) => Err(StreamingError::Unreachable(Unreachable::from_string(why))),
+                Err(snapshot::Failure::Unreachable(why)) => {
+                    Err(StreamingError::Unreachable(Unreachable::from_string(why)))
+                }
+                // Nobody could be brought over by it, and the rows may be damaged, too.
+                Err(snapshot::Failure::Damaged(error)) => {
+                    self.log.fence(&format!("{error} in that of shard {}; this node must be replaced", self.shard))
+                }
             },
             closed = cancel => Err(StreamingError::Closed(closed)),
         }

@@ -12,6 +12,8 @@ use super::{Identity, CLUSTER, FROM, MESSAGE_BYTES_MAX, TO};
 use crate::raft::PeerDirectory;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer that answers no ping for this long is gone, or stands still: what waits for it ends, at the latest after twice as long.
+const KEEPALIVE: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
@@ -98,6 +100,8 @@ fn endpoint(address: &str) -> Result<Endpoint, String> {
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES))
 }

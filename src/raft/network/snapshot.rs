@@ -10,12 +10,25 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::lane::Lane;
 use crate::raft::types::RaftVote;
 use crate::raft::{codec, metric};
-use crate::storage::{work, Checkpoint, Chunks};
+use crate::storage::{work, Checkpoint, Chunks, StoreError};
 
 const CHUNK_BYTES: usize = 1 << 20;
 const QUEUE_MAX: usize = 4;
 /// A follower that takes less than this is not going to make it.
 const BYTES_PER_SECOND_MIN: u64 = 2 << 20;
+
+/// Why a snapshot was not installed.
+pub enum Failure {
+    Unreachable(String),
+    /// The files here are not any more what they were when the snapshot was made.
+    Damaged(StoreError),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Unreachable(why)
+    }
+}
 
 /// Sends the snapshot and waits until it is installed. Answers the follower's vote.
 pub async fn send(
@@ -24,13 +37,13 @@ pub async fn send(
     vote: &RaftVote,
     checkpoint: Arc<Checkpoint>,
     ttl: Duration,
-) -> Result<RaftVote, String> {
+) -> Result<RaftVote, Failure> {
     let bytes: u64 = checkpoint.manifest().files.iter().map(|file| file.size).sum();
     let patience = ttl + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
     let header =
         SnapshotHeader { shard, vote: Some(codec::vote_to_peer(vote)), manifest: Some(checkpoint.manifest().clone()) };
     if lane.is_cut() {
-        return Err("cut off".to_owned());
+        return Err("cut off".to_owned().into());
     }
     let mut connected = lane.connect()?;
     let (chunks, queue) = mpsc::channel(QUEUE_MAX);
@@ -43,12 +56,13 @@ pub async fn send(
             Ok(codec::vote_from_peer(reply.into_inner().vote.as_ref()))
         }
         Ok(Err(status)) => match reader.await {
-            Ok(Err(error)) => Err(format!("reading a snapshot: {error}")),
-            Ok(Ok(())) | Err(_) => Err(status.to_string()),
+            Ok(Err(error @ StoreError::Corrupt { .. })) => Err(Failure::Damaged(error)),
+            Ok(Err(error)) => Err(error.to_string().into()),
+            Ok(Ok(())) | Err(_) => Err(status.to_string().into()),
         },
         Err(_) => {
             lane.broken(connected.epoch);
-            Err("sending a snapshot took too long".to_owned())
+            Err("sending a snapshot took too long".to_owned().into())
         }
     }
 }
@@ -59,14 +73,16 @@ async fn feed(
     checkpoint: Arc<Checkpoint>,
     header: SnapshotHeader,
     queue: mpsc::Sender<SnapshotChunk>,
-) -> std::io::Result<()> {
+) -> Result<(), StoreError> {
     let chunk = |kind| SnapshotChunk { kind: Some(kind) };
     if queue.send(chunk(snapshot_chunk::Kind::Header(header))).await.is_err() {
         return Ok(());
     }
     let mut chunks = Chunks::new(checkpoint);
     loop {
-        let (read, rest) = work::blocking(move || (chunks.read(CHUNK_BYTES), chunks)).await?;
+        let (read, rest) = work::blocking(move || (chunks.read(CHUNK_BYTES), chunks))
+            .await
+            .map_err(|error| StoreError::io("reading a snapshot", error))?;
         chunks = rest;
         let Some(data) = read? else { return Ok(()) };
         if queue.send(chunk(snapshot_chunk::Kind::Data(data.into()))).await.is_err() {

@@ -48,7 +48,7 @@ impl Chunks {
         Self { checkpoint, sent: 0 }
     }
 
-    pub fn read(&mut self, bytes_max: usize) -> std::io::Result<Option<Vec<u8>>> {
+    pub fn read(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let rest = &self.checkpoint.data[self.sent..];
         let chunk = rest[..rest.len().min(bytes_max).min(CHUNK_BYTES_MAX)].to_vec();
         self.sent += chunk.len();
