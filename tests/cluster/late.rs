@@ -63,7 +63,7 @@ impl Bench {
         self.node.router().leaderships()[SYSTEM_SHARD as usize].borrow().term
     }
 
-    fn from_node_2<T>(&self, message: T) -> Request<T> {
+    fn by_node_2<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         for (key, value) in [("everstep-cluster", self.cluster.as_str()), ("everstep-from", "2"), ("everstep-to", "1")]
         {
@@ -75,7 +75,7 @@ impl Bench {
     /// Opens a stream of proposals as the second node's process `b0`.
     async fn open(&self, number: u64) -> (mpsc::Sender<ProposalFrame>, Result<Streaming<OutcomeFrame>, tonic::Status>) {
         let (send, queue) = mpsc::channel(4);
-        let mut request = self.from_node_2(ReceiverStream::new(queue));
+        let mut request = self.by_node_2(ReceiverStream::new(queue));
         request.metadata_mut().insert("everstep-session", format!("b0.{number}").parse().expect("text"));
         let opened = self.client.clone().proposals(request).await;
         (send, opened.map(tonic::Response::into_inner))
@@ -131,7 +131,7 @@ async fn what_is_for_another_term_is_not_taken() {
     // Its leader led before, or will lead again: it was answered elsewhere since.
     stream.send(frame(proposal("late", term + 1))).await.expect("open");
     assert!(matches!(outcome(&mut answers).await, Some(Outcome::NotLeader(_))));
-    let by_itself = bench.client.clone().propose(bench.from_node_2(proposal("late", term + 1))).await;
+    let by_itself = bench.client.clone().propose(bench.by_node_2(proposal("late", term + 1))).await;
     let by_itself = by_itself.expect("it is answered").into_inner().outcome;
     assert!(matches!(by_itself, Some(Outcome::NotLeader(_))), "{by_itself:?}");
     assert!(!bench.is_registered("late").await);

@@ -158,7 +158,7 @@ async fn a_node_that_seems_down_is_asked_again_before_a_removal_is_refused() {
 /// The node with a copy of its data: this process keeps the original's files locked.
 fn moved(config: &Config, to: &std::path::Path) -> Config {
     let data_dir = to.join(config.node_id.to_string());
-    std::fs::create_dir_all(to).expect("a directory");
+    fs_err::create_dir_all(to).expect("a directory");
     let copied = std::process::Command::new("cp").arg("-r").args([&config.data_dir, &data_dir]).status();
     assert!(copied.expect("there is a cp").success());
     Config { data_dir, ..config.clone() }
