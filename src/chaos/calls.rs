@@ -128,8 +128,8 @@ impl Site {
     }
 }
 
-pub fn execution(workflow_id: &str) -> Option<WorkflowExecution> {
-    Some(WorkflowExecution { workflow_id: workflow_id.into(), run_id: String::new() })
+pub fn execution(workflow_id: &str, run_id: &str) -> Option<WorkflowExecution> {
+    Some(WorkflowExecution { workflow_id: workflow_id.into(), run_id: run_id.into() })
 }
 
 pub fn number(number: u32) -> Option<Payloads> {

@@ -8,6 +8,7 @@ use anyhow::{anyhow, bail, ensure, Context};
 use proto::everstep::admin::v1 as admin;
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use super::schedule::{Fault, Means};
@@ -89,8 +90,8 @@ impl Cluster {
         }
     }
 
-    /// Does it, and what ends it. Tells what was done.
-    pub async fn inflict(&self, fault: Fault, random: u64) -> anyhow::Result<String> {
+    /// Does it, and what ends it, at once if the run is to stop. Tells what was done.
+    pub async fn inflict(&self, fault: Fault, random: u64, stop: &CancellationToken) -> anyhow::Result<String> {
         let ids: Vec<u64> = self.nodes.keys().copied().collect();
         let nth = |nth: usize| ids[nth % ids.len()];
         match fault {
@@ -102,9 +103,9 @@ impl Cluster {
             Fault::Pause(time) => {
                 let node = nth(random as usize);
                 self.signal(node, "STOP").await?;
-                tokio::time::sleep(time).await;
+                let held = hold(time, stop).await;
                 self.signal(node, "CONT").await?;
-                Ok(format!("pause node {node} for {:.1} s", time.as_secs_f64()))
+                Ok(format!("pause node {node} for {held:.1} s"))
             }
             Fault::CutOff(time) => {
                 let node = nth(random as usize);
@@ -112,6 +113,7 @@ impl Cluster {
                 let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
                 let request = admin::CutOffRequest { nodes: others, millis };
                 connect(&self.node(node)?.peer_address).await?.cut_off(request).await?;
+                // The node ends it by itself.
                 tokio::time::sleep(time).await;
                 Ok(format!("cut node {node} off for {:.1} s", time.as_secs_f64()))
             }
@@ -123,9 +125,9 @@ impl Cluster {
             Fault::Drain(at, time) => {
                 let node = nth(at);
                 self.drain(node, false).await?;
-                tokio::time::sleep(time).await;
-                self.drain(node, true).await?;
-                Ok(format!("drain node {node} for {:.1} s", time.as_secs_f64()))
+                let held = hold(time, stop).await;
+                self.undrain(node).await?;
+                Ok(format!("drain node {node} for {held:.1} s"))
             }
             Fault::Transfer => self.transfer(random).await,
         }
@@ -134,6 +136,20 @@ impl Cluster {
     async fn drain(&self, node_id: u64, undo: bool) -> anyhow::Result<()> {
         self.any().await?.drain_node(admin::DrainNodeRequest { node_id, undo }).await?;
         Ok(())
+    }
+
+    /// A node must not stay drained because a leader was just missing.
+    async fn undrain(&self, node_id: u64) -> anyhow::Result<()> {
+        let end = Instant::now() + CALL;
+        loop {
+            match self.drain(node_id, true).await {
+                Err(error) if Instant::now() > end => {
+                    return Err(error.context(format!("node {node_id} stays drained")))
+                }
+                Err(_) => tokio::time::sleep(LOOK).await,
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// A shard gets another leader, and the balancer is free again afterwards.
@@ -178,6 +194,16 @@ impl Cluster {
         ensure!(sent.success(), "node {id} (process {pid}) cannot be sent SIG{signal}");
         Ok(())
     }
+}
+
+/// Waits for so long, or until the run is to stop. Seconds.
+async fn hold(time: Duration, stop: &CancellationToken) -> f64 {
+    let began = Instant::now();
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+    began.elapsed().as_secs_f64()
 }
 
 /// Whether a node runs in the process: nothing else is to be killed, whatever the cluster says.

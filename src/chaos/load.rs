@@ -96,7 +96,7 @@ async fn one_workflow(caller: &Caller, record: &mut Record) -> Result<(), Status
 async fn signal(caller: &Caller, workflow_id: &str, number: u32) -> Result<(), Status> {
     let request = SignalWorkflowExecutionRequest {
         namespace: caller.site.namespace.clone(),
-        workflow_execution: calls::execution(workflow_id),
+        workflow_execution: calls::execution(workflow_id, ""),
         signal_name: "number".into(),
         input: calls::number(number),
         request_id: Uuid::new_v4().to_string(),

@@ -26,9 +26,10 @@ use std::time::{Duration, Instant};
 use anyhow::{ensure, Context};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
 
 use cluster::Cluster;
-use report::{Happened, Report};
+use report::{End, Happened, Report, Verdict};
 use schedule::{Faults, Schedule, BETWEEN};
 
 pub use calls::Site;
@@ -40,13 +41,14 @@ pub use worker::Worker;
 /// The load runs undisturbed for so long before the first fault and after the last.
 const QUIET: Duration = Duration::from_secs(2);
 const TRY: Duration = Duration::from_secs(3);
-/// Exit codes: passed, something was lost, doubled or refused, could not run.
+/// Exit codes besides 0.
 const VIOLATION: u8 = 1;
 const COULD_NOT_RUN: u8 = 2;
 
 /// Inflict faults on a cluster under load, and tell what its clients saw.
 ///
-/// Exit code 0: nothing was lost, doubled or refused. 1: something was. 2: it could not run.
+/// Exit code 0: nothing was lost, doubled or refused. 1: something was, or the cluster did not become whole again. 2: it
+/// could not run, or a fault could not be inflicted. Ctrl-C ends the fault of that moment and tells what was seen.
 #[derive(clap::Args)]
 pub struct Args {
     /// Peer ports of nodes (host:port); the first that answers names the others. Repeatable, or separated by commas.
@@ -72,17 +74,18 @@ pub struct Args {
     json: bool,
 }
 
-pub async fn run(args: Args) -> ExitCode {
-    match torment(&args).await {
+/// When `stop` is cancelled the fault of that moment is ended, and what happened until then is told.
+pub async fn run(args: Args, stop: CancellationToken) -> ExitCode {
+    match torment(&args, &stop).await {
         Ok(report) => {
             match args.json {
                 true => println!("{:#}", report.json()),
                 false => print!("{}", report.text()),
             }
-            if report.passed() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(VIOLATION)
+            match report.verdict() {
+                Verdict::Pass => ExitCode::SUCCESS,
+                Verdict::Violation => ExitCode::from(VIOLATION),
+                Verdict::Incomplete => ExitCode::from(COULD_NOT_RUN),
             }
         }
         Err(error) => {
@@ -92,7 +95,7 @@ pub async fn run(args: Args) -> ExitCode {
     }
 }
 
-async fn torment(args: &Args) -> anyhow::Result<Report> {
+async fn torment(args: &Args, stop: &CancellationToken) -> anyhow::Result<Report> {
     let seed = args.seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
     let mut cluster = Cluster::find(&args.address).await?;
     cluster.whole().await.context("before the first fault")?;
@@ -107,7 +110,7 @@ async fn torment(args: &Args) -> anyhow::Result<Report> {
     let worker = Worker::start(&site, &journal)?;
     let load = Load::start(&site, usize::from(args.clients), &journal)?;
     let began = Instant::now();
-    let happened = inflict(&mut cluster, faults, args, seed, began).await?;
+    let (happened, end) = inflict(&mut cluster, faults, args, seed, began, stop).await;
     tokio::time::sleep(QUIET).await;
     let records = load.stop().await;
     let ended = Instant::now();
@@ -116,10 +119,7 @@ async fn torment(args: &Args) -> anyhow::Result<Report> {
     let violations = verify::all(&records, &site, &cluster.apis()).await?;
     worker.stop();
     let entries = journal.take();
-    ensure!(
-        !entries.is_empty() && !happened.is_empty(),
-        "nothing happened: no call was answered, or no fault was done"
-    );
+    ensure!(!entries.is_empty(), "nothing happened: no call was answered");
     Ok(Report {
         schedule: clap::ValueEnum::to_possible_value(&args.schedule)
             .map(|value| value.get_name().to_owned())
@@ -130,6 +130,7 @@ async fn torment(args: &Args) -> anyhow::Result<Report> {
         ended,
         workflows: records.len(),
         faults: happened,
+        end,
         entries,
         violations,
     })
@@ -141,24 +142,37 @@ async fn inflict(
     args: &Args,
     seed: u64,
     began: Instant,
-) -> anyhow::Result<Vec<Happened>> {
+    stop: &CancellationToken,
+) -> (Vec<Happened>, End) {
     let mut random = StdRng::seed_from_u64(!seed);
     let mut happened = Vec::new();
     tokio::time::sleep(QUIET).await;
     for fault in faults {
+        if stop.is_cancelled() {
+            return (happened, End::Interrupted);
+        }
         let from = Instant::now();
-        let what = cluster.inflict(fault, random.random()).await?;
+        let what = match cluster.inflict(fault, random.random(), stop).await {
+            Ok(what) => what,
+            Err(error) => return (happened, End::NotInflicted(format!("{error:#}"))),
+        };
         // A process that was told to end takes a moment to do so.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        cluster.whole().await.with_context(|| what.clone())?;
+        let whole = cluster.whole().await;
         if !args.json {
             eprintln!("{:>6.1} s  {what}", (from - began).as_secs_f64());
         }
         happened.push(Happened { what, from, to: Instant::now() });
-        tokio::time::sleep(BETWEEN).await;
+        if let Err(error) = whole {
+            return (happened, End::NotWhole(format!("{error:#}")));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BETWEEN) => {}
+            () = stop.cancelled() => {}
+        }
         if began.elapsed() >= Duration::from_secs(args.seconds) {
             break;
         }
     }
-    Ok(happened)
+    (happened, End::Done)
 }

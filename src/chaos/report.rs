@@ -16,6 +16,35 @@ pub struct Happened {
     pub to: Instant,
 }
 
+/// Why there were no more faults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Done,
+    Interrupted,
+    /// The cluster did not become whole again after the last fault.
+    NotWhole(String),
+    /// A fault could not be done.
+    NotInflicted(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    Violation,
+    /// Nothing wrong was seen, but less was done than was asked for.
+    Incomplete,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Violation => "VIOLATION",
+            Self::Incomplete => "INCOMPLETE",
+        }
+    }
+}
+
 pub struct Report {
     pub schedule: String,
     pub seed: u64,
@@ -24,6 +53,7 @@ pub struct Report {
     pub ended: Instant,
     pub workflows: usize,
     pub faults: Vec<Happened>,
+    pub end: End,
     pub entries: Vec<Entry>,
     pub violations: Vec<Violation>,
 }
@@ -59,8 +89,26 @@ impl Tally {
 }
 
 impl Report {
-    pub fn passed(&self) -> bool {
-        self.violations.is_empty() && self.all().failed == 0
+    pub fn verdict(&self) -> Verdict {
+        let wrong = !self.violations.is_empty() || self.all().failed > 0;
+        match &self.end {
+            _ if wrong => Verdict::Violation,
+            End::NotWhole(_) => Verdict::Violation,
+            End::NotInflicted(_) => Verdict::Incomplete,
+            End::Done | End::Interrupted if self.faults.is_empty() => Verdict::Incomplete,
+            End::Done | End::Interrupted => Verdict::Pass,
+        }
+    }
+
+    /// Why there were no more faults, if there should have been.
+    fn stopped(&self) -> Option<String> {
+        match &self.end {
+            End::Done if self.faults.is_empty() => Some("no fault was done".into()),
+            End::Done => None,
+            End::Interrupted => Some("interrupted".into()),
+            End::NotWhole(why) => Some(why.clone()),
+            End::NotInflicted(why) => Some(format!("a fault could not be done: {why}")),
+        }
     }
 
     fn all(&self) -> Tally {
@@ -97,7 +145,9 @@ impl Report {
             "seed": self.seed,
             "nodes": self.nodes,
             "seconds": (self.ended - self.began).as_secs_f64(),
-            "passed": self.passed(),
+            "passed": self.verdict() == Verdict::Pass,
+            "verdict": self.verdict().word(),
+            "stopped": self.stopped(),
             "workflows": self.workflows,
             "operations": kinds.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
             "all": self.all().json(),
@@ -167,7 +217,10 @@ impl Report {
             let during = self.blamed(violation).map(|fault| format!(" (during: {})", fault.what)).unwrap_or_default();
             let _ = writeln!(text, "  {}: {}{during}", violation.workflow_id, violation.what);
         }
-        let _ = writeln!(text, "{}", if self.passed() { "PASS" } else { "VIOLATION" });
+        if let Some(why) = self.stopped() {
+            let _ = writeln!(text, "stopped early: {why}");
+        }
+        let _ = writeln!(text, "{}", self.verdict().word());
         text
     }
 }
@@ -195,8 +248,21 @@ mod tests {
             workflows: 1,
             faults: vec![Happened { what: "kill -9 node 2".into(), from: at(1000), to: at(3000) }],
             entries: vec![entry(0, 10, 0), entry(900, 2100, 4), entry(2990, 3100, 0), entry(5000, 5001, 0)],
+            end: End::Done,
             violations: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_run_that_stops_early_is_told_as_that() {
+        let ended = |end: End| Report { end, ..report() };
+        assert_eq!(ended(End::Interrupted).verdict(), Verdict::Pass);
+        let stuck = ended(End::NotWhole("not whole again".into()));
+        assert_eq!(stuck.verdict(), Verdict::Violation);
+        assert!(stuck.text().ends_with("stopped early: not whole again\nVIOLATION\n"), "{}", stuck.text());
+        let refused = ended(End::NotInflicted("node 2 is gone".into()));
+        assert_eq!((refused.verdict(), &refused.json()["verdict"]), (Verdict::Incomplete, &json!("INCOMPLETE")));
+        assert_eq!(Report { faults: Vec::new(), ..report() }.verdict(), Verdict::Incomplete, "it shows nothing");
     }
 
     #[test]
@@ -204,7 +270,7 @@ mod tests {
         let report = report();
         let seen = report.during(&report.faults[0]);
         assert_eq!((seen.operations, seen.unknown, seen.longest), (2, 4, Duration::from_millis(1200)));
-        assert!(report.passed());
+        assert_eq!(report.verdict(), Verdict::Pass);
         let text = report.text();
         assert!(
             text.contains("   1.0 s  kill -9 node 2 ") && text.contains("longest pause of a call 1.20 s"),
@@ -222,7 +288,7 @@ mod tests {
             what: "signal 3 was acknowledged and is missing".into(),
             at: Some(report.began + Duration::from_millis(1500)),
         });
-        assert!(!report.passed());
+        assert_eq!(report.verdict(), Verdict::Violation);
         assert!(report.text().contains("is missing (during: kill -9 node 2)"));
         let json = report.json();
         assert_eq!(

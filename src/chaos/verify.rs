@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use proto::temporal::api::history::v1::{history_event::Attributes as Event, HistoryEvent};
 use proto::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
+use tonic::Status;
 
 use super::calls::{self, Caller, Site};
 use super::journal::Journal;
@@ -34,7 +35,8 @@ pub struct Violation {
     pub at: Option<Instant>,
 }
 
-/// Everything that is wrong. `nodes` are the APIs of all nodes, by id.
+/// Everything that is wrong. `nodes` are the APIs of all nodes, by id. A history that cannot be read is the last finding:
+/// there is no use in asking on.
 pub async fn all(records: &[Record], site: &Site, nodes: &BTreeMap<u64, String>) -> anyhow::Result<Vec<Violation>> {
     let journal = Arc::new(Journal::default());
     let mut callers = Vec::new();
@@ -42,7 +44,6 @@ pub async fn all(records: &[Record], site: &Site, nodes: &BTreeMap<u64, String>)
         let of_node = Arc::new(Site { addresses: vec![address.clone()], ..site.clone() });
         callers.push((*id, Caller::new(&of_node, 0, site.try_for, &journal)?));
     }
-    let Some(((first, caller), others)) = callers.split_first() else { anyhow::bail!("no node to ask") };
     let mut found = Vec::new();
     let end = Instant::now() + PATIENCE;
     for record in records {
@@ -53,29 +54,41 @@ pub async fn all(records: &[Record], site: &Site, nodes: &BTreeMap<u64, String>)
         if record.run_id.is_empty() {
             continue;
         }
-        let Some(events) = closed_history(caller, record, end).await? else {
-            let what = format!("was acknowledged, and node {first} does not know it");
-            found.push(Violation {
-                kind: Kind::Lost,
-                workflow_id: record.workflow_id.clone(),
-                what,
-                at: record.started,
-            });
-            continue;
-        };
-        check(record, &events, &mut found);
-        for (id, other) in others {
-            if history(other, record).await?.as_ref() != Some(&events) {
-                let what = format!("nodes {first} and {id} differ");
-                found.push(Violation { kind: Kind::Differs, workflow_id: record.workflow_id.clone(), what, at: None });
-            }
+        if let Err(status) = compare(record, &callers, end, &mut found).await {
+            let what = format!("its history cannot be read: {:?}: {}", status.code(), status.message());
+            found.push(Violation { kind: Kind::Other, workflow_id: record.workflow_id.clone(), what, at: None });
+            break;
         }
     }
     Ok(found)
 }
 
+/// One workflow as its client knows it with what each node tells of it.
+async fn compare(
+    record: &Record,
+    callers: &[(u64, Caller)],
+    end: Instant,
+    found: &mut Vec<Violation>,
+) -> Result<(), Status> {
+    let Some(((first, caller), others)) = callers.split_first() else { return Ok(()) };
+    let Some(events) = closed_history(caller, record, end).await? else {
+        let what = format!("was acknowledged, and node {first} does not know it");
+        let workflow_id = record.workflow_id.clone();
+        found.push(Violation { kind: Kind::Lost, workflow_id, what, at: record.started });
+        return Ok(());
+    };
+    check(record, &events, found);
+    for (id, other) in others {
+        if history(other, record).await?.as_ref() != Some(&events) {
+            let what = format!("nodes {first} and {id} differ");
+            found.push(Violation { kind: Kind::Differs, workflow_id: record.workflow_id.clone(), what, at: None });
+        }
+    }
+    Ok(())
+}
+
 /// The history once the workflow has completed, or as it is when the time is over.
-async fn closed_history(caller: &Caller, record: &Record, end: Instant) -> anyhow::Result<Option<Vec<HistoryEvent>>> {
+async fn closed_history(caller: &Caller, record: &Record, end: Instant) -> Result<Option<Vec<HistoryEvent>>, Status> {
     loop {
         let Some(events) = history(caller, record).await? else { return Ok(None) };
         let completed = |event: &HistoryEvent| {
@@ -89,10 +102,10 @@ async fn closed_history(caller: &Caller, record: &Record, end: Instant) -> anyho
 }
 
 /// `None`: the node knows no such workflow.
-async fn history(caller: &Caller, record: &Record) -> anyhow::Result<Option<Vec<HistoryEvent>>> {
+async fn history(caller: &Caller, record: &Record) -> Result<Option<Vec<HistoryEvent>>, Status> {
     let mut request = GetWorkflowExecutionHistoryRequest {
         namespace: caller.site.namespace.clone(),
-        execution: calls::execution(&record.workflow_id),
+        execution: calls::execution(&record.workflow_id, &record.run_id),
         ..Default::default()
     };
     let mut events = Vec::new();
@@ -104,7 +117,7 @@ async fn history(caller: &Caller, record: &Record) -> anyhow::Result<Option<Vec<
         let page = match page.await {
             Ok(page) => page,
             Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
-            Err(status) => anyhow::bail!("{}: its history cannot be read: {status}", record.workflow_id),
+            Err(status) => return Err(status),
         };
         events.extend(page.history.unwrap_or_default().events);
         if page.next_page_token.is_empty() {

@@ -75,7 +75,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Cluster(args) => cluster::run(args).await,
             Command::Bench(args) => crate::bench::run(*args).await,
             Command::Config(args) => config::run(&args),
-            Command::Chaos(args) => return Ok(crate::chaos::run(*args).await),
+            Command::Chaos(args) => return Ok(crate::chaos::run(*args, stop::on_signals()?).await),
         };
         done.map(|()| ExitCode::SUCCESS)
     });
