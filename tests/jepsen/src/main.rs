@@ -34,6 +34,10 @@ fn main() -> ExitCode {
     let options = Options::parse();
     match go(options) {
         Ok(code) => code,
+        Err(error) if error.is::<cluster::Stuck>() => {
+            eprintln!("VIOLATION: {error:#}");
+            verdict::Verdict::Violation.exit_code()
+        }
         Err(error) => {
             eprintln!("harness failure: {error:#}");
             ExitCode::from(HARNESS)
@@ -50,8 +54,12 @@ fn go(options: Options) -> anyhow::Result<ExitCode> {
         }
         Command::Check { folder } => Ok(run::check_again(&folder)?.exit_code()),
         Command::Plan(run) => {
+            let print = |indent, step: &nemesis::plan::Step| {
+                println!("{indent}after {:?}: {:?} of {:?} for {:?}", step.calm, step.kind, step.target, step.hold);
+            };
             for step in run.steps() {
-                println!("after {:?}: {:?} of {:?} for {:?}", step.calm, step.kind, step.target, step.hold);
+                print("", &step);
+                step.joined.iter().for_each(|joined| print("  ", joined));
             }
             Ok(ExitCode::SUCCESS)
         }

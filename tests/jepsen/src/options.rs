@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::nemesis::plan::{self, Step};
+use crate::nemesis::plan::{self, Order, Step};
 use crate::nemesis::Kind;
 use crate::workload::sdk::Language;
 use crate::workload::Workload;
@@ -53,6 +53,9 @@ pub struct Run {
     /// No faults at all.
     #[arg(long, conflicts_with = "nemesis")]
     pub calm: bool,
+    /// While every other fault holds, one of another kind is made as well, where they can be taken back one by one.
+    #[arg(long)]
+    pub combine: bool,
     /// Seconds of load.
     #[arg(long, default_value_t = 60)]
     pub time: u64,
@@ -93,9 +96,10 @@ impl Run {
     /// The faults, in order.
     pub fn steps(&self) -> Vec<Step> {
         let kinds = self.kinds();
+        let order = if self.combine { Order::Combined } else { Order::OneByOne };
         match self.faults {
-            Some(number) => plan::steps(self.seed, &kinds, self.nodes).take(number).collect(),
-            None => plan::plan(self.seed, Duration::from_secs(self.time), &kinds, self.nodes),
+            Some(number) => plan::steps(self.seed, &kinds, self.nodes, order).take(number).collect(),
+            None => plan::plan(self.seed, Duration::from_secs(self.time), &kinds, self.nodes, order),
         }
     }
 

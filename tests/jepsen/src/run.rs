@@ -115,7 +115,8 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
 
     let steps = options.steps();
     let length = Duration::from_secs(options.time);
-    let (load, (faults, broken)) = tokio::join!(tokio::time::sleep(length), nemesis::run(cluster, &recorder, &steps));
+    let (load, (faults, mut broken)) =
+        tokio::join!(tokio::time::sleep(length), nemesis::run(cluster, &recorder, &steps));
     let () = load;
     context.stop.cancel();
     finish(&mut clients).await;
@@ -127,7 +128,9 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
         history.finals.insert(sdk.language().checker().into(), sdk.finish(folder).await?);
     }
     if broken.is_none() {
-        observe::everything(&context, &mut history).await?;
+        // A whole cluster answers; one that does not is a finding, and what was read until then says nothing.
+        let read = observe::everything(&context, &mut history).await;
+        broken = read.err().map(|error| Broken::Everstep(format!("with everything healed: {error:#}")));
     }
     workers.stop();
     Ok(Outcome { history, faults, leaders, shards, broken, epoch, seconds })
@@ -168,7 +171,8 @@ fn judge(
     log_lines: Vec<String>,
 ) -> (Summary, History, Vec<Leaders>) {
     let Outcome { mut history, faults, leaders, shards, broken, epoch, seconds } = outcome;
-    let outages: Outages = faults.iter().map(|fault| (epoch + fault.begin as i64, epoch + fault.end as i64)).collect();
+    let excuse = |fault: &Fault| (epoch + fault.begin as i64, epoch + fault.whole.max(fault.end) as i64);
+    let outages: Outages = faults.iter().map(excuse).collect();
     history.finals.insert("outages".into(), serde_json::json!(outages));
     // Without the reads after the end there is nothing to compare with.
     let mut checked = if broken.is_none() { checker::all(&history, &outages) } else { Vec::new() };

@@ -1,6 +1,7 @@
-//! (g) Every run that is there is in every node's list, once and with its status; the count is the list's length.
+//! (g) Every run that is there is in every node's list, once and with its status, and no run that nobody asked for; the
+//! count is the list's length.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -34,8 +35,28 @@ pub fn check(history: &History) -> Checked {
                 Some(_) => {}
             }
         }
+        from_nowhere(&mut checked, history, node, listed);
     }
     checked
+}
+
+/// Listed runs that were not read, though no start is left of which nobody knows what became of it.
+fn from_nowhere(checked: &mut Checked, history: &History, node: &str, listed: &Value) {
+    let read: BTreeSet<&str> = history.runs.iter().map(|run| run.run_id.as_str()).collect();
+    let of_starts = |ok: bool| {
+        let starts = history.ops.iter().filter(move |op| op.f == "start" && op.ok() == ok);
+        starts.map(|op| op.key.as_str()).collect::<BTreeSet<_>>()
+    };
+    let (answered, unanswered) = (of_starts(true), of_starts(false));
+    for run in listed["runs"].as_array().into_iter().flatten() {
+        let (run, key) = (run[0].as_str().unwrap_or_default(), run[2].as_str().unwrap_or_default());
+        // Children and the runs of a chain are led to by the run that was started.
+        let asked = key.split(".child-").next().unwrap_or_default();
+        let unknown = unanswered.contains(asked) && !answered.contains(asked);
+        if !read.contains(run) && !unknown {
+            checked.violation(key, format!("run {run} is in the list of node {node}, and nobody asked for it"));
+        }
+    }
 }
 
 /// `WORKFLOW_EXECUTION_STATUS_TIMED_OUT` is `TimedOut`.
@@ -48,7 +69,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::checker::testing::{history, run};
+    use crate::checker::testing::{history, op, run};
+    use crate::history::{Op, Outcome};
 
     fn violations(listed: Value) -> usize {
         let mut history = history(Vec::new(), vec![run("w", "TimedOut", &[("WorkflowExecutionStarted", Value::Null)])]);
@@ -58,11 +80,27 @@ mod tests {
 
     #[test]
     fn a_list_has_every_run_once_with_its_status() {
-        let timed_out = json!(["r", "WORKFLOW_EXECUTION_STATUS_TIMED_OUT"]);
+        let timed_out = json!(["r", "WORKFLOW_EXECUTION_STATUS_TIMED_OUT", "k"]);
         assert_eq!(violations(json!({ "count": 1, "runs": [timed_out] })), 0);
         assert_eq!(violations(json!({ "count": 2, "runs": [timed_out] })), 1);
         assert_eq!(violations(json!({ "count": 0, "runs": [] })), 1);
         assert_eq!(violations(json!({ "count": 2, "runs": [timed_out, timed_out] })), 1);
-        assert_eq!(violations(json!({ "count": 1, "runs": [["r", "WORKFLOW_EXECUTION_STATUS_RUNNING"]] })), 1);
+        assert_eq!(violations(json!({ "count": 1, "runs": [["r", "WORKFLOW_EXECUTION_STATUS_RUNNING", "k"]] })), 1);
+    }
+
+    #[test]
+    fn a_run_that_nobody_asked_for_is_found() {
+        let ended = "WORKFLOW_EXECUTION_STATUS_COMPLETED";
+        let violations = |starts: &[Outcome], key: &str| {
+            let start = |&outcome: &Outcome| Op { f: "start".into(), ..op(1, 2, outcome) };
+            let mut history = history(starts.iter().map(start).collect(), Vec::new());
+            history.finals.insert("lists".into(), json!({ "1": { "count": 1, "runs": [["r2", ended, key]] } }));
+            check(&history).violations.len()
+        };
+        assert_eq!(violations(&[], "k"), 1);
+        assert_eq!(violations(&[Outcome::Ok], "k"), 1, "the one that was asked for was read");
+        assert_eq!(violations(&[Outcome::Info], "k"), 0, "perhaps it was started");
+        assert_eq!(violations(&[Outcome::Info], "k.child-0"), 0);
+        assert_eq!(violations(&[Outcome::Info, Outcome::Ok], "k.child-0"), 1);
     }
 }

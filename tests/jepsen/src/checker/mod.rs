@@ -26,7 +26,7 @@ use crate::history::History;
 use crate::verdict::Checked;
 use crate::workload::sdk::Language;
 
-/// When faults were there, in nanoseconds since the epoch.
+/// From the beginning of each fault until the cluster was whole again, in nanoseconds since the epoch.
 pub type Outages = Vec<(i64, i64)>;
 
 pub fn all(history: &History, outages: &Outages) -> Vec<Checked> {

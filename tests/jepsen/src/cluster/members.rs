@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{bail, ensure, Context};
+use anyhow::{ensure, Context};
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{
     ChangeResponse, ClusterStatusResponse, DrainNodeRequest, RemoveNodeRequest, ReplaceNodeRequest,
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::{layout, Cluster};
+use super::{layout, Cluster, Stuck};
 
 /// A member that comes or goes needs every shard's log or a snapshot; more than this is a hang.
 const CHANGED: Duration = Duration::from_secs(90);
@@ -63,7 +63,7 @@ impl Cluster {
         self.members.lock().expect("no panic while held").remove(&old);
         let end = Instant::now() + ASKED;
         while self.alive().await.contains(&old) {
-            ensure!(Instant::now() < end, "node {old} was removed and still runs after {ASKED:?}");
+            ensure!(Instant::now() < end, Stuck(format!("node {old} was removed and still runs after {ASKED:?}")));
             tokio::time::sleep(PAUSE).await;
         }
         self.nodes[&old].process.lock().await.unexpected_end();
@@ -112,7 +112,7 @@ impl Cluster {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        bail!("not done after {ASKED:?}: {refused}")
+        Err(Stuck(format!("not done after {ASKED:?}: {refused}")).into())
     }
 
     async fn until(&self, what: &str, reached: impl Fn(&ClusterStatusResponse) -> bool) -> anyhow::Result<()> {
@@ -121,7 +121,7 @@ impl Cluster {
             if self.status().await.is_some_and(|status| reached(&status)) {
                 return Ok(());
             }
-            ensure!(Instant::now() < end, "not after {CHANGED:?}: {what}");
+            ensure!(Instant::now() < end, Stuck(format!("not after {CHANGED:?}: {what}")));
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{bail, Context};
+use anyhow::Context;
 use tokio::time::Instant;
 
 use crate::disk::Disk;
@@ -46,6 +46,18 @@ pub struct Plan {
     /// Logs are cut and snapshots made after little, so that followers need snapshots.
     pub small_logs: bool,
 }
+
+/// What the cluster did not do although it had to: a violation, and no failure of the harness.
+#[derive(Debug)]
+pub struct Stuck(pub String);
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stuck {}
 
 pub struct Cluster {
     plan: Plan,
@@ -233,7 +245,7 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        bail!("not every shard has a leader and every node is up after {patience:?}: {seen}")
+        Err(Stuck(format!("not every shard has a leader and every node is up after {patience:?}: {seen}")).into())
     }
 
     /// Lines of the nodes' logs that should not be there.

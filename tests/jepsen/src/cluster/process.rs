@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{ensure, Context};
 use tokio::process::{Child, Command};
 
+use super::Stuck;
+
 /// A drain takes as long as the balancer needs to hand over; more than this is a hang.
 const TERMINATE: Duration = Duration::from_secs(30);
 
@@ -62,12 +64,12 @@ impl Process {
         match tokio::time::timeout(TERMINATE, child.wait()).await {
             Ok(ended) => {
                 let ended = ended?;
-                ensure!(ended.success(), "after SIGTERM it ended with {ended}");
+                ensure!(ended.success(), Stuck(format!("after SIGTERM it ended with {ended}")));
                 Ok(())
             }
             Err(_) => {
                 child.kill().await?;
-                anyhow::bail!("it did not end within {TERMINATE:?} after SIGTERM")
+                Err(Stuck(format!("it did not end within {TERMINATE:?} after SIGTERM")).into())
             }
         }
     }

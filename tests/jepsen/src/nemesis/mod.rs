@@ -94,6 +94,27 @@ impl Kind {
         members || matches!(self, Self::Rolling | Self::Restart | Self::DiskFull | Self::Eio | Self::Corrupt)
     }
 
+    /// Whether it may be made while the other one holds: it is still known what has to happen then, and each can be taken
+    /// back by itself.
+    pub fn joins(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Clock | Self::NoClients, other) => self != other,
+            // What such a disk has to lead to is judged by what the other nodes can do about it.
+            (_, Self::DiskFull | Self::Corrupt) => false,
+            (network, other) if network.is_of_network() => !other.is_of_network(),
+            // Those leave no node that could be struck, or choose the nodes that leave in the end.
+            (_, Self::KillAll | Self::LoseUnsyncedAll | Self::Rolling | Self::Resize) => false,
+            (Self::Kill | Self::Pause | Self::Restart | Self::LoseUnsynced | Self::FsyncStall, _) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is done to a node's process or to its disk: one such fault at a time for each node.
+    pub fn is_of_process(self) -> bool {
+        let elsewhere = matches!(self, Self::Clock | Self::NoClients | Self::Drain | Self::Transfer);
+        !self.is_of_network() && !elsewhere
+    }
+
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
@@ -112,4 +133,8 @@ pub struct Fault {
     pub begin: Nanos,
     /// When it was taken back.
     pub end: Nanos,
+    /// When every node was up again and every shard led; 0 if that was not seen.
+    pub whole: Nanos,
+    /// Another one held at the same time.
+    pub combined: bool,
 }

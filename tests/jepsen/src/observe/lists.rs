@@ -63,24 +63,35 @@ pub fn unknown(lists: &Value, read: &[Run]) -> Vec<Known> {
     new.into_iter().collect()
 }
 
-/// Asks until every replica of a shard has applied the same entries: `{shard: [[node, index, digest], …]}`.
-pub async fn digests(context: &Arc<Context>) -> anyhow::Result<Value> {
+/// Node, applied index, digest.
+type Replica = (u64, u64, String);
+
+/// Asks until all voters of each shard have applied the same entries, at most for `PATIENCE`: the digests
+/// `{shard: [[node, index, digest], …]}`, and the voters `{shard: [node, …]}`.
+pub async fn digests(context: &Arc<Context>) -> (Value, Value) {
     let end = Instant::now() + PATIENCE;
-    let members = context.cluster.ids().len();
     loop {
-        let found = digests_once(context).await?;
-        let settled = found.values().all(|replicas: &Vec<(u64, u64, String)>| {
-            replicas.len() == members && replicas.windows(2).all(|two| two[0].1 == two[1].1)
-        });
-        if (settled && !found.is_empty()) || Instant::now() > end {
-            return Ok(json!(found));
+        let voters = voters(context).await;
+        let found = digests_once(context).await;
+        let settled = |(shard, voters): (&u32, &Vec<u64>)| {
+            let replicas: &[Replica] = found.get(shard).map_or(&[], Vec::as_slice);
+            let there = voters.iter().all(|voter| replicas.iter().any(|replica| replica.0 == *voter));
+            there && replicas.windows(2).all(|two| two[0].1 == two[1].1)
+        };
+        if (voters.iter().all(settled) && !voters.is_empty()) || Instant::now() > end {
+            return (json!(found), json!(voters));
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
-async fn digests_once(context: &Arc<Context>) -> anyhow::Result<BTreeMap<u32, Vec<(u64, u64, String)>>> {
-    let mut shards: BTreeMap<u32, Vec<(u64, u64, String)>> = BTreeMap::new();
+async fn voters(context: &Arc<Context>) -> BTreeMap<u32, Vec<u64>> {
+    let shards = context.cluster.status().await.map(|status| status.shards).unwrap_or_default();
+    shards.into_iter().map(|shard| (shard.shard, shard.voters)).collect()
+}
+
+async fn digests_once(context: &Arc<Context>) -> BTreeMap<u32, Vec<Replica>> {
+    let mut shards: BTreeMap<u32, Vec<Replica>> = BTreeMap::new();
     for node in context.cluster.ids() {
         let Some(channel) = context.cluster.admin_channel(node, PATIENCE) else { continue };
         let Ok(answer) = AdminClient::new(channel).shard_digests(ShardDigestsRequest {}).await else { continue };
@@ -89,5 +100,5 @@ async fn digests_once(context: &Arc<Context>) -> anyhow::Result<BTreeMap<u32, Ve
             shards.entry(replica.shard).or_default().push((node, replica.applied, digest));
         }
     }
-    Ok(shards)
+    shards
 }

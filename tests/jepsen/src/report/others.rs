@@ -39,7 +39,7 @@ fn of(struck: &[Struck], ops: &[Op], shard_of: impl Fn(&str) -> u32) -> Option<O
         if met.peek().is_none() {
             quiet.push(millis);
         }
-        let mut hit = met.filter(|fault| takes_leaders(fault.kind));
+        let mut hit = met.filter(|fault| takes_leaders(fault));
         let spares = hit.any(|fault| {
             let at_once = (fault.begin..fault.begin + DURING).contains(&op.invoke);
             at_once && !fault.led.contains(&shard) && !fault.nodes.contains(&op.node)
@@ -90,6 +90,8 @@ mod tests {
             led: vec![1],
             begin: 10 * second,
             end: 13 * second,
+            whole: 14 * second,
+            combined: false,
         };
         let struck = [Struck { fault, operations: Counts::default(), next_write_ms: BTreeMap::new() }];
         let found = of(&struck, &ops, |key| key.parse().expect("a number"));

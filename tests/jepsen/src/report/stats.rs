@@ -88,17 +88,18 @@ pub fn is_write(op: &Op) -> bool {
     matches!(op.f.as_str(), "number" | "start" | "transfer" | "update")
 }
 
-/// Whether a fault takes leaderships away from the nodes it is aimed at, while the others can elect.
-pub fn takes_leaders(kind: Kind) -> bool {
+/// Whether a fault takes leaderships away from the nodes it is aimed at, while the others can elect and are left alone.
+pub fn takes_leaders(fault: &Fault) -> bool {
+    let kind = fault.kind;
     let processes = matches!(kind, Kind::Kill | Kind::Pause | Kind::Restart | Kind::LoseUnsynced | Kind::Eio);
-    processes || matches!(kind, Kind::Isolate | Kind::Mute | Kind::Deaf)
+    !fault.combined && (processes || matches!(kind, Kind::Isolate | Kind::Mute | Kind::Deaf))
 }
 
 pub fn strike(faults: Vec<Fault>, ops: &[Op], writes: &Writes) -> Vec<Struck> {
     let one = |fault: Fault| {
         let during = ops.iter().filter(|op| op.invoke < fault.end && op.complete > fault.begin);
         let next = |&shard: &u32| Some((shard, writes.next_after(shard, fault.begin)? as f64 / 1e6));
-        let next_write_ms = match takes_leaders(fault.kind) {
+        let next_write_ms = match takes_leaders(&fault) {
             true => fault.led.iter().filter_map(next).collect(),
             false => BTreeMap::new(),
         };
@@ -144,7 +145,16 @@ mod tests {
     #[test]
     fn failovers_are_counted_by_shard() {
         let struck = |ms: &[(u32, f64)]| Struck {
-            fault: Fault { kind: Kind::Kill, what: String::new(), nodes: vec![1], led: vec![1], begin: 0, end: 1 },
+            fault: Fault {
+                kind: Kind::Kill,
+                what: String::new(),
+                nodes: vec![1],
+                led: vec![1],
+                begin: 0,
+                end: 1,
+                whole: 2,
+                combined: false,
+            },
             operations: Counts::default(),
             next_write_ms: ms.iter().copied().collect(),
         };
