@@ -1,11 +1,13 @@
 //! The node's wall clock. Nothing below the leader reads it: apply sees the stamp only.
 //!
-//! A jump is believed only once it has lasted. A shard's time never goes back, so if a leader followed a clock that is set
-//! an hour ahead and then corrected, the timers of its shards would stand still for an hour. If it followed one that is set
-//! back and then corrected, they would stand still until the correction is believed.
+//! A jump is believed only once it has lasted: timers would be early if a leader followed a clock that is set an hour ahead
+//! and then corrected. A shard's time never goes back and never stands still: under a leader whose clock is behind, because
+//! it was set back or was wrong at its start, it goes on from its last entry (`in_shard`).
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::raft::Group;
 
 /// Differences up to this are followed at once, in nanoseconds.
 const STEP_MAX: i64 = 1_000_000_000;
@@ -19,6 +21,11 @@ pub fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
     CLOCK.lock().expect("nothing panics while holding the clock").read(wall, Instant::now())
+}
+
+/// The time that a shard has if this node leads it: never behind what its entries say, whatever the clock here says.
+pub(super) fn in_shard(group: &Group) -> i64 {
+    now().max(group.time_at_least())
 }
 
 struct Clock {

@@ -143,7 +143,7 @@ impl Leader {
         let reservations = self.reserve(group, call);
         let ids: Vec<u64> = reservations.iter().map(|held| held.id).collect();
         let proposal = EncodedProposal {
-            stamp: Some(op::Stamp { now: super::now(), seed: Bytes::copy_from_slice(&seed) }),
+            stamp: Some(op::Stamp { now: super::clock::in_shard(group), seed: Bytes::copy_from_slice(&seed) }),
             op: call.op.clone(),
             op_id: call.op_id.clone(),
             limits: self.limits,

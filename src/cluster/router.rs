@@ -177,6 +177,11 @@ impl Router {
         self.groups.disk() == DiskState::Full
     }
 
+    /// The shard's time on this node, in nanoseconds since the epoch.
+    pub fn time(&self, shard: u32) -> i64 {
+        self.groups.group(shard).map_or_else(super::now, |group| super::clock::in_shard(&group))
+    }
+
     /// This replica's rows, without a barrier: they may be old.
     pub fn local(&self, shard: u32) -> Option<Snapshot> {
         self.groups.group(shard).map(|group| group.snapshot())

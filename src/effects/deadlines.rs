@@ -9,7 +9,7 @@ use statemachine::tables::DeadlineKey;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::cluster::{now, Router};
+use crate::cluster::Router;
 
 /// Rows fired by one Tick; more make the next entry wait.
 const TICK_MAX: u32 = 256;
@@ -44,7 +44,7 @@ impl Alarm {
     }
 
     /// Returns when something is due.
-    async fn wait(&self) {
+    async fn wait(&self, now: impl Fn() -> i64) {
         loop {
             let left = self.earliest.load(Ordering::Acquire).saturating_sub(now());
             if left <= 0 {
@@ -65,7 +65,7 @@ pub(super) async fn keep_deadlines(shard: u32, router: Arc<Router>, alarm: Arc<A
         alarm.clear();
         let Some(rows) = router.local(shard) else { return };
         match DeadlineKey::first(&rows) {
-            Ok(Some(first)) if first.due <= now() => {
+            Ok(Some(first)) if first.due <= router.time(shard) => {
                 drop(rows);
                 tick(shard, &router).await;
                 continue; // What is left in the table has not been looked at.
@@ -79,7 +79,7 @@ pub(super) async fn keep_deadlines(shard: u32, router: Arc<Router>, alarm: Arc<A
             }
         }
         drop(rows);
-        alarm.wait().await;
+        alarm.wait(|| router.time(shard)).await;
     }
 }
 
@@ -104,6 +104,7 @@ async fn tick(shard: u32, router: &Router) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::now;
 
     #[tokio::test]
     async fn an_earlier_deadline_shortens_the_wait() {
@@ -111,7 +112,7 @@ mod tests {
         alarm.set(now() + 3_600_000_000_000);
         let waiting = tokio::spawn({
             let alarm = alarm.clone();
-            async move { alarm.wait().await }
+            async move { alarm.wait(now).await }
         });
         tokio::task::yield_now().await;
         let due = now() + 20_000_000;

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio::time::{interval_at, Instant, MissedTickBehavior};
 
 use super::Hands;
-use crate::cluster::now;
 use crate::matching::{Matching, Task};
 
 const BATCH_MAX: usize = 1024;
@@ -46,7 +45,7 @@ pub(super) async fn dispatch(shard: u32, hands: Hands, mut arriving: mpsc::Recei
 
 fn look(shard: u32, hands: &Hands, table: &mut Table, age_min: i64) {
     let Some(rows) = hands.router.local(shard) else { return };
-    match table.look(&rows, now() - age_min, &|queue| hands.matching.wants(queue)) {
+    match table.look(&rows, hands.router.time(shard) - age_min, &|queue| hands.matching.wants(queue)) {
         Ok(tasks) => offer(&hands.matching, tasks),
         Err(fault) => tracing::error!(shard, %fault, "the ready tasks cannot be read"),
     }

@@ -7,7 +7,7 @@ use proto::everstep::peer::v1::{RunRef, TaskHints};
 use statemachine::tables::{self, DeadlineKey, DeadlineKind, RunKey};
 use statemachine::{op, state, Fault, Kv, QueueKey, TaskType};
 
-use crate::cluster::{now, Reservations, Router};
+use crate::cluster::{Reservations, Router};
 use crate::matching::Matching;
 
 /// So many due rows are looked at for one Tick.
@@ -36,8 +36,9 @@ impl ParkedPollers {
     }
 
     fn due(&self, shard: u32) -> Vec<(String, String)> {
-        let Some(rows) = self.router.upgrade().and_then(|router| router.local(shard)) else { return Vec::new() };
-        due_queues(&rows, now()).unwrap_or_else(|fault| {
+        let Some(router) = self.router.upgrade() else { return Vec::new() };
+        let Some(rows) = router.local(shard) else { return Vec::new() };
+        due_queues(&rows, router.time(shard)).unwrap_or_else(|fault| {
             tracing::error!(shard, %fault, "the deadlines cannot be read");
             Vec::new()
         })

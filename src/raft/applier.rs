@@ -12,9 +12,10 @@ use bytes::Bytes;
 use openraft::storage::{ApplyResponder, EntryResponder};
 use openraft::EntryPayload;
 use prost::Message;
-use statemachine::{op, Effect, Fault, Txn};
+use statemachine::{op, tables, Effect, Fault, Txn};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::shard_time::ShardTime;
 use super::types::{Command, RaftEntry, RaftStoredMembership, Response, TypeConfig};
 use super::{codec, metric, EffectSink};
 use crate::storage::{fatal, work, LogId, StateStore, StoreError};
@@ -46,6 +47,7 @@ pub struct Applier {
     sink: Arc<dyn EffectSink>,
     jobs: mpsc::Sender<Job>,
     applied: watch::Sender<Option<LogId>>,
+    time: Arc<ShardTime>,
 }
 
 /// What the apply thread works with.
@@ -54,6 +56,7 @@ pub struct Context {
     pub store: Arc<StateStore>,
     pub sink: Arc<dyn EffectSink>,
     pub is_leader: Arc<AtomicBool>,
+    pub time: Arc<ShardTime>,
 }
 
 impl Applier {
@@ -62,13 +65,13 @@ impl Applier {
         let (applied, watcher) = watch::channel(context.store.progress().applied);
         let (jobs, queue) = mpsc::channel::<Job>(1);
         let publish = applied.clone();
-        let (shard, sink) = (context.shard, context.sink.clone());
+        let (shard, sink, time) = (context.shard, context.sink.clone(), context.time.clone());
         work::thread(format!("apply-{shard}"), queue, move |job: Job| {
             let result = context.apply(job.batch, &publish);
             job.done.send(result).ok();
         })
         .map_err(|error| StoreError::io("starting an apply thread", error))?;
-        Ok((Self { shard, sink, jobs, applied }, watcher))
+        Ok((Self { shard, sink, jobs, applied, time }, watcher))
     }
 
     pub async fn apply(&self, batch: Batch) -> io::Result<()> {
@@ -79,7 +82,8 @@ impl Applier {
     }
 
     /// A snapshot replaced the rows: everything may have changed.
-    pub fn installed(&self, applied: Option<LogId>) {
+    pub fn installed(&self, applied: Option<LogId>, time: i64) {
+        self.time.applied(time);
         self.sink.applied(self.shard, false, vec![Effect::ClusterChanged]);
         self.applied.send_replace(applied);
     }
@@ -109,10 +113,12 @@ impl Context {
             }
         }
         let Some(last) = results.last else { return Ok(()) };
+        let time = tables::shard_time(&txn).map_err(io::Error::other)?;
         let log_bytes = (bytes + 64 * count) as u64;
         if let Err(error) = self.store.write(txn.into_writes(), last, results.membership, log_bytes) {
             fatal::stop("writing a state store", error);
         }
+        self.time.applied(time);
         // In this order: whoever waited for the entry finds caches and watchers already told.
         if !results.effects.is_empty() {
             self.sink.applied(self.shard, self.is_leader.load(Ordering::Relaxed), results.effects);

@@ -35,6 +35,35 @@ async fn three_nodes_agree_and_survive_their_leader() {
     cluster.all_equal_at(last).await;
 }
 
+/// Whatever their clocks say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shards_time_goes_on_on_every_node_and_after_a_restart() {
+    const SECOND: i64 = 1_000_000_000;
+    let mut cluster = Cluster::start(3, RaftConfig::default()).await;
+    let mut stamped = op::Proposal::decode(proposal("ahead")).expect("it was just encoded");
+    stamped.stamp = stamped.stamp.map(|stamp| op::Stamp { now: 5000 * SECOND, ..stamp });
+    let stamped = Bytes::from(stamped.encode_to_vec());
+    let (leader, applied) = loop {
+        let leader = cluster.leader().await;
+        match cluster.nodes[&leader].group.propose(stamped.clone()).await {
+            Ok(applied) => break (leader, applied),
+            Err(ProposeError::NotLeader { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let last = cluster.propose("a leader that is behind").await;
+    assert!(last > applied.index);
+    cluster.all_equal_at(last).await;
+    cluster.stop(leader).await;
+    cluster.restart(leader).await;
+    for (id, node) in &cluster.nodes {
+        let time = node.group.time_at_least();
+        assert!((5000 * SECOND..5060 * SECOND).contains(&time), "node {id}: {time}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(node.group.time_at_least() > time, "it stands still");
+    }
+}
+
 /// Without the broken connection it would take the lease (2 s) and an election timeout (2 s).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_dies_is_replaced_when_its_lease_ends() {

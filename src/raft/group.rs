@@ -15,6 +15,7 @@ use statemachine::op;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::shard_time::ShardTime;
 use super::types::{Command, LeaderId, RaftHandle, TypeConfig, Written};
 use super::{metric, ChangeError, GroupStatus, ProposeError, RaftConfig, ReadError, Snapshot};
 use crate::storage::{DiskState, DiskWatch, LogId, LogMark, ShardLog, StateStore};
@@ -45,6 +46,7 @@ pub struct Group {
     pub(super) applied: watch::Receiver<Option<LogId>>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) is_leader: Arc<AtomicBool>,
+    pub(super) time: Arc<ShardTime>,
     pub(super) disk: DiskWatch,
     /// Log bytes appended when the last snapshot was asked for.
     pub(super) snapshot_mark: AtomicU64,
@@ -63,6 +65,11 @@ impl Drop for Group {
 impl Group {
     pub fn shard(&self) -> u32 {
         self.shard
+    }
+
+    /// What a new entry's time is at least, in nanoseconds since the epoch: the leader's own clock may be behind.
+    pub fn time_at_least(&self) -> i64 {
+        self.time.at_least()
     }
 
     pub(super) fn raft(&self) -> &RaftHandle {

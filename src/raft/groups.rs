@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::EmptyNode;
 use proto::everstep::peer::v1::raft_server::{Raft, RaftServer};
+use statemachine::tables;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -18,6 +19,7 @@ use super::log::Log;
 use super::machine::Machine;
 use super::mend::mend;
 use super::network::{Factory, Identity, Peers, MESSAGE_BYTES_MAX};
+use super::shard_time::ShardTime;
 use super::types::RaftHandle;
 use super::{
     group, maintenance, runtime, server, EffectSink, Group, Leadership, OpenError, PeerDirectory, RaftConfig,
@@ -95,8 +97,15 @@ impl Groups {
         })
         .await?;
         let is_leader = Arc::new(AtomicBool::new(false));
-        let context =
-            applier::Context { shard, store: store.clone(), sink: self.sink.clone(), is_leader: is_leader.clone() };
+        let time = tables::shard_time(&store.snapshot()).map_err(|fault| OpenError::Raft(fault.to_string()))?;
+        let time = Arc::new(ShardTime::new(time));
+        let context = applier::Context {
+            shard,
+            store: store.clone(),
+            sink: self.sink.clone(),
+            is_leader: is_leader.clone(),
+            time: time.clone(),
+        };
         let (applier, applied) = Applier::start(context)?;
         let raft = RaftHandle::new(
             self.identity.node,
@@ -128,6 +137,7 @@ impl Groups {
             applied,
             leadership,
             is_leader,
+            time,
             disk: self.disk.clone(),
             snapshot_mark: AtomicU64::new(0),
             leadership_task: tokio::spawn(follow.run()),

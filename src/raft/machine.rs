@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::{FutureExt, Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
+use statemachine::tables;
 
 use super::applier::{Applier, Batch};
 use super::codec;
@@ -78,7 +79,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
             // Old rows or new rows may now be live: only a restart finds out which.
             fatal::stop("installing a snapshot", error);
         }
-        self.applier.installed(self.store.progress().applied);
+        let time = tables::shard_time(&self.store.snapshot()).map_err(io::Error::other)?;
+        self.applier.installed(self.store.progress().applied, time);
         Ok(())
     }
 

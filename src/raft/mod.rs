@@ -9,7 +9,8 @@
 //!                               └─► Effects to the EffectSink
 //! ```
 //!
-//! It never interprets a proposal beyond handing it to `statemachine::apply`, and no type of openraft leaves it.
+//! It never interprets a proposal beyond handing it to `statemachine::apply`, and no type of openraft leaves it. Of the rows
+//! it reads one: the shard's time (`shard_time`).
 //! Entries, votes and memberships have an encoding of our own on disk and on the wire (`codec`), so that an upgrade
 //! of openraft never changes a stored byte.
 
@@ -29,6 +30,7 @@ mod network;
 mod options;
 mod runtime;
 mod server;
+mod shard_time;
 mod status;
 mod succession;
 mod types;

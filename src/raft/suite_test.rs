@@ -10,6 +10,7 @@ use statemachine::Effect;
 use super::applier::{Applier, Context};
 use super::log::Log;
 use super::machine::Machine;
+use super::shard_time::ShardTime;
 use super::types::TypeConfig;
 use super::EffectSink;
 use crate::storage::{LogStore, Resources, StateStore, StorageConfig};
@@ -37,7 +38,8 @@ impl StoreBuilder<TypeConfig, Log, Machine, Guard> for Builder {
         let store = StateStore::open(&directory.path().join("state"), &resources).expect("the store opens");
         let store = Arc::new(store);
         let is_leader = Arc::new(AtomicBool::new(false));
-        let context = Context { shard: 1, store: store.clone(), sink: Arc::new(Nobody), is_leader };
+        let time = Arc::new(ShardTime::new(0));
+        let context = Context { shard: 1, store: store.clone(), sink: Arc::new(Nobody), is_leader, time };
         let (applier, _) = Applier::start(context).expect("a thread starts");
         let log = Log::new(logs.shard(1).expect("a log"), 1 << 20);
         Ok((Guard { _log: logs, _directory: directory }, log, Machine::new(store, applier)))
