@@ -133,8 +133,9 @@ pub fn command(id: u64, plan: &Plan, net: &Net, folder: &Path) -> Command {
     let mut command = match net {
         Net::Proxy(_) => Command::new(&plan.everstep),
         Net::Netns(namespaces) => {
-            let mut command = Command::new("ip");
-            command.args(["netns", "exec", &namespaces.name(id)]).arg(&plan.everstep);
+            // Not `ip netns exec`: it gives the process mounts of its own, which would keep the other nodes' disks mounted.
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net=/run/netns/{}", namespaces.name(id))).arg(&plan.everstep);
             command
         }
     };

@@ -258,8 +258,8 @@ impl Cluster {
     pub async fn stop(&self) {
         for node in self.nodes.values() {
             let _ended = node.process.lock().await.kill().await;
-            node.disk.remove();
         }
+        self.nodes.values().for_each(|node| node.disk.remove());
         if let Net::Netns(namespaces) = &self.net {
             namespaces.remove().await;
         }
