@@ -47,12 +47,16 @@ fn from_nowhere(checked: &mut Checked, history: &History, node: &str, listed: &V
         let starts = history.ops.iter().filter(move |op| op.f == "start" && op.ok() == ok);
         starts.map(|op| op.key.as_str()).collect::<BTreeSet<_>>()
     };
+    let chains = history.runs.iter().filter(|run| run.status == "ContinuedAsNew");
+    let continued: BTreeSet<&str> = chains.map(|run| run.key.as_str()).collect();
     let (answered, unanswered) = (of_starts(true), of_starts(false));
     for run in listed["runs"].as_array().into_iter().flatten() {
         let (run, key) = (run[0].as_str().unwrap_or_default(), run[2].as_str().unwrap_or_default());
         // Children and the runs of a chain are led to by the run that was started.
         let asked = key.split(".child-").next().unwrap_or_default();
-        let unknown = unanswered.contains(asked) && !answered.contains(asked);
+        // A try that comes once its chain has ended starts the chain again: it is compared with the newest run only.
+        let again = continued.contains(asked) || !answered.contains(asked);
+        let unknown = unanswered.contains(asked) && again;
         if !read.contains(run) && !unknown {
             checked.violation(key, format!("run {run} is in the list of node {node}, and nobody asked for it"));
         }
@@ -102,5 +106,22 @@ mod tests {
         assert_eq!(violations(&[Outcome::Info], "k"), 0, "perhaps it was started");
         assert_eq!(violations(&[Outcome::Info], "k.child-0"), 0);
         assert_eq!(violations(&[Outcome::Info, Outcome::Ok], "k.child-0"), 1);
+    }
+
+    #[test]
+    fn a_late_try_may_start_a_chain_again() {
+        let listed = |runs: &[&str]| {
+            let runs: Vec<Value> = runs.iter().map(|run| json!([run, "CONTINUED_AS_NEW", "k"])).collect();
+            json!({ "1": { "count": runs.len(), "runs": runs } })
+        };
+        let violations = |tries: &[Outcome]| {
+            let start = |&outcome: &Outcome| Op { f: "start".into(), ..op(1, 2, outcome) };
+            let read = run("chains", "ContinuedAsNew", &[("WorkflowExecutionStarted", Value::Null)]);
+            let mut history = history(tries.iter().map(start).collect(), vec![read]);
+            history.finals.insert("lists".into(), listed(&["r", "r2"]));
+            check(&history).violations.len()
+        };
+        assert_eq!(violations(&[Outcome::Info, Outcome::Ok]), 0);
+        assert_eq!(violations(&[Outcome::Ok]), 1, "no try is left for it");
     }
 }
