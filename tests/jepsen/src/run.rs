@@ -40,6 +40,21 @@ struct Outcome {
     seconds: f64,
 }
 
+impl Outcome {
+    fn outages(&self) -> Outages {
+        let excuse = |fault: &Fault| (self.epoch + fault.begin as i64, self.epoch + fault.whole.max(fault.end) as i64);
+        self.faults.iter().map(excuse).collect()
+    }
+
+    /// Writes what was read, for `jep check`: before the checkers, which may take long.
+    fn keep(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let outages = serde_json::json!(self.outages());
+        self.history.finals.insert("outages".into(), outages);
+        history::write_lines(&folder.join("runs.jsonl"), &self.history.runs)?;
+        Ok(fs_err::write(folder.join("finals.json"), serde_json::to_string(&self.history.finals)?)?)
+    }
+}
+
 pub async fn run(options: &Run) -> anyhow::Result<Verdict> {
     let folder = folder(options)?;
     let cluster = Cluster::start(plan_of(options, &folder)?).await?;
@@ -50,9 +65,9 @@ pub async fn run(options: &Run) -> anyhow::Result<Verdict> {
     wrong.extend(cluster.unexpected_ends().await.into_iter().map(ended));
     let log_lines = cluster.bad_log_lines();
     cluster.stop().await;
-    let (summary, history, leaders) = judge(options, outcome?, wrong, log_lines);
-    history::write_lines(&folder.join("runs.jsonl"), &history.runs)?;
-    fs_err::write(folder.join("finals.json"), serde_json::to_string(&history.finals)?)?;
+    let mut outcome = outcome?;
+    outcome.keep(&folder)?;
+    let (summary, history, leaders) = judge(options, outcome, wrong, log_lines);
     report::write(&folder, &summary, &history.ops, &leaders)?;
     tell(&summary, &folder);
     if summary.verdict == Verdict::Pass && !options.keep {
@@ -170,10 +185,8 @@ fn judge(
     wrong: Vec<(u64, String)>,
     log_lines: Vec<String>,
 ) -> (Summary, History, Vec<Leaders>) {
-    let Outcome { mut history, faults, leaders, shards, broken, epoch, seconds } = outcome;
-    let excuse = |fault: &Fault| (epoch + fault.begin as i64, epoch + fault.whole.max(fault.end) as i64);
-    let outages: Outages = faults.iter().map(excuse).collect();
-    history.finals.insert("outages".into(), serde_json::json!(outages));
+    let outages = outcome.outages();
+    let Outcome { history, faults, leaders, shards, broken, seconds, .. } = outcome;
     // Without the reads after the end there is nothing to compare with.
     let mut checked = if broken.is_none() { checker::all(&history, &outages) } else { Vec::new() };
     checked.push(processes(&broken, wrong, &log_lines));
