@@ -108,6 +108,7 @@ impl admin::admin_server::Admin for AdminService {
             known: rows.nodes.contains(&node),
             state: members::name(member).into(),
             incarnation: member.map(|member| member.incarnation.clone()).unwrap_or_default(),
+            time: super::now(),
         }))
     }
 

@@ -18,9 +18,18 @@ static CLOCK: Mutex<Clock> = Mutex::new(Clock { known: None, jump: None });
 
 /// Nanoseconds since the epoch.
 pub fn now() -> i64 {
+    CLOCK.lock().expect("nothing panics while holding the clock").read(wall(), Instant::now())
+}
+
+/// Compares the clock with those of other nodes, as this one starts: the one in the middle is believed, of two the one
+/// behind. A clock that is behind does no harm (`in_shard`); one that is ahead would make timers fire early.
+pub(super) fn compare(others: &[i64]) {
+    CLOCK.lock().expect("nothing panics while holding the clock").compare(wall(), others, Instant::now());
+}
+
+fn wall() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let wall = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
-    CLOCK.lock().expect("nothing panics while holding the clock").read(wall, Instant::now())
+    i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The time that a shard has if this node leads it: never behind what its entries say, whatever the clock here says.
@@ -57,6 +66,18 @@ impl Clock {
             }
         }
         expected
+    }
+
+    fn compare(&mut self, wall: i64, others: &[i64], at: Instant) {
+        let mut times: Vec<i64> = others.iter().copied().chain([wall]).collect();
+        times.sort_unstable();
+        let middle = times[(times.len() - 1) / 2];
+        let ahead = wall.saturating_sub(middle);
+        if ahead.abs() > STEP_MAX {
+            let seconds = ahead / STEP_MAX;
+            tracing::warn!(seconds, "the wall clock differs from those of the other nodes; it is not followed for now");
+            *self = Self { known: Some((middle, at)), jump: None };
+        }
     }
 
     fn believe(&mut self, wall: i64, at: Instant) -> i64 {
@@ -107,6 +128,23 @@ mod tests {
     fn a_clock_that_is_set_back_for_good_is_followed() {
         let readings = [(0, 9000), (10, 5410), (40, 5440), (69, 5469), (70, 5470), (80, 5480)];
         assert_eq!(told(&readings), [9000, 9010, 9040, 9069, 5470, 5480]);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_at_the_start_is_told_by_the_others() {
+        let begin = Instant::now();
+        let after = |wall: i64, others: &[i64]| {
+            let mut clock = Clock { known: None, jump: None };
+            clock.read(wall * SECOND, begin);
+            let others: Vec<i64> = others.iter().map(|time| time * SECOND).collect();
+            clock.compare(wall * SECOND, &others, begin);
+            clock.read((wall + 5) * SECOND, begin + Duration::from_secs(5)) / SECOND
+        };
+        assert_eq!(after(3700, &[100, 100]), 105, "ahead of both");
+        assert_eq!(after(100, &[3700, 3700]), 3705, "behind both");
+        assert_eq!(after(100, &[3700, 101]), 105, "another one is ahead");
+        assert_eq!((after(3700, &[100]), after(100, &[3700])), (105, 105), "of two the one behind");
+        assert_eq!((after(100, &[]), after(100, &[101, 101])), (105, 105), "nobody else, or hardly another time");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Before a node takes part, it asks the others who they think it is: a node that was removed, or that lost its data
-//! directory, must not vote under its old id. One that is leaving asks on, to learn that it may stop.
+//! directory, must not vote under its old id. It asks for the time, too: a machine that has just been started may not know
+//! it. One that is leaving asks on, to learn that it may stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use futures::future::join_all;
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{GreetRequest, GreetResponse};
 use statemachine::state::MemberState;
+use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
 use super::planner::Rows;
@@ -16,6 +18,7 @@ use crate::cluster::{Router, SYSTEM_SHARD};
 
 const PATIENCE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Leaders are heard several times in a second.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -39,6 +42,23 @@ pub(in crate::cluster) async fn greet(router: &Router, cluster_id: &str, address
     let answers = join_all(addresses.iter().map(|address| ask(address, node_id))).await;
     let answers: Vec<_> = answers.into_iter().flatten().collect();
     judge(node_id, cluster_id, &router.facts.incarnation, &answers)
+}
+
+/// What the clocks of the others say, once so many have answered that with this node they are a majority, or after half a
+/// second.
+pub(in crate::cluster) async fn times(router: &Router, addresses: &[String]) -> Vec<i64> {
+    let node_id = router.this_node();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let asked = join_all(addresses.iter().map(|address| ask(address, node_id)));
+        let answers = tokio::time::timeout_at(end, asked).await.unwrap_or_default();
+        let times: Vec<i64> =
+            answers.into_iter().flatten().map(|answer| answer.time).filter(|time| *time != 0).collect();
+        if times.len() >= addresses.len().div_ceil(2) || Instant::now() >= end {
+            return times;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 async fn ask(address: &str, node_id: u64) -> Option<GreetResponse> {
@@ -123,7 +143,14 @@ mod tests {
 
     fn answer(cluster_id: &str, known: bool, state: &str, incarnation: &'static str) -> GreetResponse {
         let incarnation = bytes::Bytes::from_static(incarnation.as_bytes());
-        GreetResponse { cluster_id: cluster_id.into(), known, state: state.into(), incarnation, opening: false }
+        GreetResponse {
+            cluster_id: cluster_id.into(),
+            known,
+            state: state.into(),
+            incarnation,
+            opening: false,
+            time: 0,
+        }
     }
 
     #[test]

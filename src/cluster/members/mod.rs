@@ -17,7 +17,7 @@ mod plan;
 mod planner;
 mod refuse;
 
-pub(super) use greet::{greet, other_directory, Greeting};
+pub(super) use greet::{greet, other_directory, times, Greeting};
 pub(super) use join::join;
 pub(super) use planner::Rows;
 pub(super) use refuse::{draining, removal, transfer, Refusal};
