@@ -2,14 +2,16 @@
 //! directory, must not vote under its old id. It asks for the time, too: a machine that has just been started may not know
 //! it. One that is leaving asks on, to learn that it may stop.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{GreetRequest, GreetResponse};
 use statemachine::state::MemberState;
-use tokio::time::Instant;
+use tokio::time::sleep;
 use tonic::transport::Endpoint;
 
 use super::planner::Rows;
@@ -48,16 +50,23 @@ pub(in crate::cluster) async fn greet(router: &Router, cluster_id: &str, address
 /// second.
 pub(in crate::cluster) async fn times(router: &Router, addresses: &[String]) -> Vec<i64> {
     let node_id = router.this_node();
-    let end = Instant::now() + PATIENCE;
+    first_half(addresses.iter().map(|address| time(address, node_id))).await
+}
+
+/// One that does not answer keeps nobody waiting if others do.
+async fn first_half<F: Future<Output = i64>>(asked: impl Iterator<Item = F>) -> Vec<i64> {
+    let asked: FuturesUnordered<F> = asked.collect();
+    let enough = asked.len().div_ceil(2);
+    asked.take(enough).take_until(sleep(PATIENCE)).collect().await
+}
+
+/// Asks until it is told: a node that is just starting does not tell.
+async fn time(address: &str, node_id: u64) -> i64 {
     loop {
-        let asked = join_all(addresses.iter().map(|address| ask(address, node_id)));
-        let answers = tokio::time::timeout_at(end, asked).await.unwrap_or_default();
-        let times: Vec<i64> =
-            answers.into_iter().flatten().map(|answer| answer.time).filter(|time| *time != 0).collect();
-        if times.len() >= addresses.len().div_ceil(2) || Instant::now() >= end {
-            return times;
+        match ask(address, node_id).await {
+            Some(answer) if answer.time != 0 => return answer.time,
+            _ => sleep(ASK_AGAIN).await,
         }
-        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 
@@ -115,7 +124,7 @@ pub(in crate::cluster) fn other_directory(node_id: u64) -> String {
 pub(in crate::cluster) async fn farewell(router: Arc<Router>, tasks: Tasks) {
     let node = router.this_node();
     loop {
-        tokio::time::sleep(LOOK).await;
+        sleep(LOOK).await;
         let Some(rows) = router.local(SYSTEM_SHARD).and_then(|rows| Rows::read(&rows).ok()) else { continue };
         let removed = match rows.state(node) {
             MemberState::Removed => true,
@@ -175,5 +184,25 @@ mod tests {
         ] {
             assert!(matches!(judge(&[known.clone(), refused]), Greeting::Refused(_)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_does_not_answer_hides_no_answers() {
+        let asked = |answers: &'static [Option<i64>]| {
+            let one = |answer: &'static Option<i64>| async move {
+                match answer {
+                    Some(time) => *time,
+                    None => std::future::pending().await,
+                }
+            };
+            first_half(answers.iter().map(one))
+        };
+        let began = tokio::time::Instant::now();
+        assert_eq!(asked(&[]).await, [0; 0]);
+        assert_eq!(asked(&[None, Some(7)]).await, [7]);
+        assert_eq!(asked(&[Some(7), None, Some(7), None]).await, [7, 7]);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(asked(&[None, None, Some(7), None]).await, [7]);
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 }
