@@ -108,7 +108,7 @@ impl admin::admin_server::Admin for AdminService {
             known: rows.nodes.contains(&node),
             state: members::name(member).into(),
             incarnation: member.map(|member| member.incarnation.clone()).unwrap_or_default(),
-            time: super::now(),
+            time: super::clock::wall(),
         }))
     }
 

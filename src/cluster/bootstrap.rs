@@ -58,8 +58,8 @@ pub async fn bootstrap(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), Boo
     let plan = &if is_new { introduce(router, plan).await? } else { plan.clone() };
     let system = router.groups.start_shard(SYSTEM_SHARD).await?;
     router.feed.cluster_changed();
-    // Before this node could lead: it gives the time then.
-    super::clock::compare(&members::times(router, &others(router, plan)).await);
+    // Before this node leads any data: it gives the time then.
+    members::compare_clocks(router, &plan.join).await;
     if let Some(cluster) = stored(router)? {
         check(&cluster, plan)?;
         // Known before the system shard has a leader: all shards elect theirs at the same time.
@@ -78,16 +78,10 @@ pub async fn bootstrap(router: &Arc<Router>, plan: &Bootstrap) -> Result<(), Boo
     create_namespaces(router, plan).await
 }
 
-/// Where the other nodes are to be asked.
-fn others(router: &Router, plan: &Bootstrap) -> Vec<String> {
-    let others = router.peers.nodes().into_iter().filter(|node| node.node_id != router.this_node());
-    let addresses: BTreeSet<String> = others.map(|node| node.peer_address).chain(plan.join.iter().cloned()).collect();
-    addresses.into_iter().collect()
-}
-
 /// With an empty data directory: asks the others whether this node may be what its configuration says.
 async fn introduce(router: &Router, plan: &Bootstrap) -> Result<Bootstrap, BootstrapError> {
-    let addresses = others(router, plan);
+    let others = router.peers.nodes().into_iter().filter(|node| node.node_id != router.this_node());
+    let addresses: Vec<String> = others.map(|node| node.peer_address).chain(plan.join.iter().cloned()).collect();
     let mut greeting = members::greet(router, &plan.cluster_id, &addresses).await;
     while greeting == Greeting::Opening {
         tracing::info!("waits for a node that reads what it has stored, to learn whether there is a cluster");

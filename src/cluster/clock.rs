@@ -1,8 +1,8 @@
 //! The node's wall clock. Nothing below the leader reads it: apply sees the stamp only.
 //!
-//! A jump is believed only once it has lasted: timers would be early if a leader followed a clock that is set an hour ahead
-//! and then corrected. A shard's time never goes back and never stands still: under a leader whose clock is behind, because
-//! it was set back or was wrong at its start, it goes on from its last entry (`in_shard`).
+//! A jump is believed only once it has lasted, and only if most nodes' clocks show the same: timers would be early if a
+//! leader followed a clock that is set an hour ahead. A node whose clock differs from theirs goes by theirs. A shard's time
+//! never goes back and never stands still: under a leader whose time is behind it goes on from its last entry (`in_shard`).
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,22 +14,58 @@ const STEP_MAX: i64 = 1_000_000_000;
 /// How long a jump must last.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-static CLOCK: Mutex<Clock> = Mutex::new(Clock { known: None, jump: None });
+static CLOCK: Mutex<Clock> = Mutex::new(Clock::new());
 
 /// Nanoseconds since the epoch.
 pub fn now() -> i64 {
     CLOCK.lock().expect("nothing panics while holding the clock").read(wall(), Instant::now())
 }
 
-/// Compares the clock with those of other nodes, as this one starts: the one in the middle is believed, of two the one
-/// behind. A clock that is behind does no harm (`in_shard`); one that is ahead would make timers fire early.
-pub(super) fn compare(others: &[i64]) {
-    CLOCK.lock().expect("nothing panics while holding the clock").compare(wall(), others, Instant::now());
+/// The machine's clock at one moment, to compare others with.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    wall: i64,
+    at: Instant,
 }
 
-fn wall() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
+impl Reading {
+    pub(super) fn take() -> Self {
+        Self { wall: wall(), at: Instant::now() }
+    }
+
+    /// How far another clock is ahead that shows this time now, in nanoseconds.
+    pub(super) fn ahead(&self, time: i64) -> i64 {
+        time.saturating_sub(self.wall).saturating_sub(nanos(self.at.elapsed()))
+    }
+}
+
+/// Takes in how far the clocks of other nodes are ahead; `nodes` are in the cluster, this one and those that did not answer
+/// included.
+pub(super) fn compare(own: Reading, ahead: &[i64], nodes: usize) {
+    CLOCK.lock().expect("nothing panics while holding the clock").compare(own, ahead, nodes);
+}
+
+/// The clock that most nodes agree on, if they do: how far it is ahead of the one here. The others are as `ahead` says.
+pub(super) fn agreed(ahead: &[i64], nodes: usize) -> Option<i64> {
+    let most = nodes / 2 + 1;
+    let sorted = with_own(ahead);
+    let together = sorted.windows(most).find(|few| few[most - 1].saturating_sub(few[0]) <= STEP_MAX)?;
+    Some(together[most / 2])
+}
+
+fn with_own(ahead: &[i64]) -> Vec<i64> {
+    let mut all: Vec<i64> = ahead.iter().copied().chain([0]).collect();
+    all.sort_unstable();
+    all
+}
+
+/// What the machine says, right or wrong: nanoseconds since the epoch.
+pub(super) fn wall() -> i64 {
+    nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The time that a shard has if this node leads it: never behind what its entries say, whatever the clock here says.
@@ -42,20 +78,34 @@ struct Clock {
     known: Option<(i64, Instant)>,
     /// A jump that is not believed yet: how far, and since when.
     jump: Option<(i64, Instant)>,
+    /// What came of the last comparison.
+    compared: Option<Compared>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    /// Most nodes' clocks show the same.
+    Agrees,
+    /// Most show something else.
+    Differs,
+    /// No time is shown by most.
+    Unknown,
 }
 
 impl Clock {
+    const fn new() -> Self {
+        Self { known: None, jump: None, compared: None }
+    }
+
     fn read(&mut self, wall: i64, at: Instant) -> i64 {
-        let Some((known, then)) = self.known else { return self.believe(wall, at) };
-        let passed = i64::try_from(at.saturating_duration_since(then).as_nanos()).unwrap_or(i64::MAX);
-        let expected = known.saturating_add(passed);
+        let Some(expected) = self.expected(at) else { return self.believe(wall, at) };
         let ahead = wall.saturating_sub(expected);
         if ahead.abs() <= STEP_MAX {
             return self.believe(wall, at);
         }
         match self.jump {
             Some((before, since)) if (ahead - before).abs() <= STEP_MAX => {
-                if at.saturating_duration_since(since) >= PATIENCE {
+                if at.saturating_duration_since(since) >= PATIENCE && self.may_jump() {
                     tracing::warn!(seconds = ahead / STEP_MAX, "the wall clock's jump has lasted and is followed");
                     return self.believe(wall, at);
                 }
@@ -68,22 +118,46 @@ impl Clock {
         expected
     }
 
-    fn compare(&mut self, wall: i64, others: &[i64], at: Instant) {
-        let mut times: Vec<i64> = others.iter().copied().chain([wall]).collect();
-        times.sort_unstable();
-        let middle = times[(times.len() - 1) / 2];
-        let ahead = wall.saturating_sub(middle);
-        if ahead.abs() > STEP_MAX {
-            let seconds = ahead / STEP_MAX;
-            tracing::warn!(seconds, "the wall clock differs from those of the other nodes; it is not followed for now");
-            *self = Self { known: Some((middle, at)), jump: None };
-        }
+    /// Where the clock stands that was believed last.
+    fn expected(&self, at: Instant) -> Option<i64> {
+        let (known, then) = self.known?;
+        Some(known.saturating_add(nanos(at.saturating_duration_since(then))))
     }
 
     fn believe(&mut self, wall: i64, at: Instant) -> i64 {
-        *self = Self { known: Some((wall, at)), jump: None };
+        self.known = Some((wall, at));
+        self.jump = None;
         wall
     }
+
+    fn may_jump(&self) -> bool {
+        self.compared.is_none_or(|compared| compared == Compared::Agrees)
+    }
+
+    fn compare(&mut self, own: Reading, ahead: &[i64], nodes: usize) {
+        let is_first = self.compared.is_none();
+        let most = agreed(ahead, nodes).or_else(|| is_first.then(|| cautious(ahead)));
+        let compared = match most {
+            None => Compared::Unknown,
+            Some(most) if most.abs() <= STEP_MAX => Compared::Agrees,
+            Some(_) => Compared::Differs,
+        };
+        let is_new = self.compared.replace(compared) != Some(compared);
+        let Some(most) = most.filter(|_| compared == Compared::Differs) else { return };
+        if is_new {
+            let seconds = -most / STEP_MAX;
+            tracing::warn!(seconds, "the wall clock differs from those of most nodes and is not followed");
+        }
+        self.known = Some((own.wall.saturating_add(most), own.at));
+        self.jump = Some((-most, self.jump.map_or(own.at, |(_, since)| since)));
+    }
+}
+
+/// Where no majority agrees: the clock in the middle, of two the one behind. One that is behind does little harm
+/// (`in_shard`), one that is ahead would make timers fire early.
+fn cautious(ahead: &[i64]) -> i64 {
+    let sorted = with_own(ahead);
+    sorted[(sorted.len() - 1) / 2]
 }
 
 #[cfg(test)]
@@ -95,7 +169,7 @@ mod tests {
     /// What the clock says when the wall clock shows `wall` seconds, some seconds after the start.
     fn told(readings: &[(u64, i64)]) -> Vec<i64> {
         let begin = Instant::now();
-        let mut clock = Clock { known: None, jump: None };
+        let mut clock = Clock::new();
         let read = |(after, wall): &(u64, i64)| clock.read(wall * SECOND, begin + Duration::from_secs(*after)) / SECOND;
         readings.iter().map(read).collect()
     }
@@ -130,21 +204,61 @@ mod tests {
         assert_eq!(told(&readings), [9000, 9010, 9040, 9069, 5470, 5480]);
     }
 
+    /// What a node's clock says that runs through `steps`: after so many seconds it shows so much more than it should, and
+    /// is compared with those of others, of so many nodes.
+    fn compared(steps: &[(u64, i64, &[i64], usize)]) -> Vec<i64> {
+        let begin = Instant::now();
+        let mut clock = Clock::new();
+        let step = |&(after, wrong, others, nodes): &(u64, i64, &[i64], usize)| {
+            let own = Reading { wall: (after as i64 + wrong) * SECOND, at: begin + Duration::from_secs(after) };
+            clock.read(own.wall, own.at);
+            let ahead: Vec<i64> = others.iter().map(|other| (other - wrong) * SECOND).collect();
+            clock.compare(own, &ahead, nodes);
+            clock.read(own.wall, own.at) / SECOND - after as i64
+        };
+        steps.iter().map(step).collect()
+    }
+
     #[test]
     fn a_clock_that_is_wrong_at_the_start_is_told_by_the_others() {
-        let begin = Instant::now();
-        let after = |wall: i64, others: &[i64]| {
-            let mut clock = Clock { known: None, jump: None };
-            clock.read(wall * SECOND, begin);
-            let others: Vec<i64> = others.iter().map(|time| time * SECOND).collect();
-            clock.compare(wall * SECOND, &others, begin);
-            clock.read((wall + 5) * SECOND, begin + Duration::from_secs(5)) / SECOND
-        };
-        assert_eq!(after(3700, &[100, 100]), 105, "ahead of both");
-        assert_eq!(after(100, &[3700, 3700]), 3705, "behind both");
-        assert_eq!(after(100, &[3700, 101]), 105, "another one is ahead");
-        assert_eq!((after(3700, &[100]), after(100, &[3700])), (105, 105), "of two the one behind");
-        assert_eq!((after(100, &[]), after(100, &[101, 101])), (105, 105), "nobody else, or hardly another time");
+        let first = |wrong, others: &[i64], nodes| compared(&[(0, wrong, others, nodes)])[0];
+        assert_eq!(first(3600, &[0, 0], 3), 0, "ahead of both");
+        assert_eq!(first(-3600, &[0, 0], 3), 0, "behind both");
+        assert_eq!(first(0, &[3600, 0], 3), 0, "another one is ahead");
+        assert_eq!((first(3600, &[0], 3), first(0, &[3600], 3)), (0, 0), "of two the one behind");
+        assert_eq!(first(0, &[60, 3600], 3), 60, "of three that differ the one in the middle");
+        assert_eq!((first(5, &[], 3), first(0, &[1, 1], 3)), (5, 0), "nobody else, or hardly another time");
+    }
+
+    #[test]
+    fn a_jump_that_the_others_did_not_make_is_never_followed() {
+        let mut steps = vec![(0, 0, &[0, 0][..], 3)];
+        steps.extend((1..20).map(|round| (round * 10, 3600, &[0, 0][..], 3)));
+        steps.extend([(200, -3600, &[0, 0][..], 3), (210, -3600, &[][..], 3), (300, -3600, &[1, -1][..], 3)]);
+        assert_eq!(compared(&steps), vec![0; steps.len()]);
+    }
+
+    #[test]
+    fn a_jump_that_most_made_is_followed_once_it_has_lasted() {
+        let mut steps = vec![(0, 0, &[0, 0][..], 3)];
+        steps.extend((1..=6).map(|round| (round * 10, 3600, &[0, 3600][..], 3)));
+        steps.push((70, 3600, &[0, 3600][..], 3));
+        assert_eq!(compared(&steps), [0, 0, 0, 0, 0, 0, 0, 3600]);
+    }
+
+    #[test]
+    fn nobody_to_compare_with_in_a_cluster_means_no_jump_and_in_a_node_by_itself_it_does() {
+        let alone = |nodes| compared(&[(0, 0, &[], nodes), (10, 3600, &[], nodes), (80, 3600, &[], nodes)])[2];
+        assert_eq!((alone(3), alone(1)), (0, 3600));
+    }
+
+    #[test]
+    fn most_of_the_cluster_have_to_agree_and_not_most_of_those_that_answer() {
+        assert_eq!(agreed(&[0], 3), Some(0));
+        assert_eq!(agreed(&[5 * SECOND, 5 * SECOND], 3), Some(5 * SECOND));
+        assert_eq!(agreed(&[5 * SECOND, 5 * SECOND], 5), None);
+        assert_eq!(agreed(&[SECOND / 2, 5 * SECOND, 6 * SECOND, -SECOND / 2], 5), Some(0));
+        assert_eq!((agreed(&[], 1), agreed(&[], 2)), (Some(0), None));
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! Before a node takes part, it asks the others who they think it is: a node that was removed, or that lost its data
-//! directory, must not vote under its old id. It asks for the time, too: a machine that has just been started may not know
-//! it. One that is leaving asks on, to learn that it may stop.
+//! directory, must not vote under its old id. One that is leaving asks on, to learn that it may stop.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use futures::stream::{FuturesUnordered, StreamExt};
 use proto::everstep::admin::v1::admin_client::AdminClient;
 use proto::everstep::admin::v1::{GreetRequest, GreetResponse};
 use statemachine::state::MemberState;
@@ -18,9 +15,8 @@ use super::planner::Rows;
 use crate::cluster::tasks::Tasks;
 use crate::cluster::{Router, SYSTEM_SHARD};
 
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_secs(1);
-const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Leaders are heard several times in a second.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -46,31 +42,7 @@ pub(in crate::cluster) async fn greet(router: &Router, cluster_id: &str, address
     judge(node_id, cluster_id, &router.facts.incarnation, &answers)
 }
 
-/// What the clocks of the others say, once so many have answered that with this node they are a majority, or after half a
-/// second.
-pub(in crate::cluster) async fn times(router: &Router, addresses: &[String]) -> Vec<i64> {
-    let node_id = router.this_node();
-    first_half(addresses.iter().map(|address| time(address, node_id))).await
-}
-
-/// One that does not answer keeps nobody waiting if others do.
-async fn first_half<F: Future<Output = i64>>(asked: impl Iterator<Item = F>) -> Vec<i64> {
-    let asked: FuturesUnordered<F> = asked.collect();
-    let enough = asked.len().div_ceil(2);
-    asked.take(enough).take_until(sleep(PATIENCE)).collect().await
-}
-
-/// Asks until it is told: a node that is just starting does not tell.
-async fn time(address: &str, node_id: u64) -> i64 {
-    loop {
-        match ask(address, node_id).await {
-            Some(answer) if answer.time != 0 => return answer.time,
-            _ => sleep(ASK_AGAIN).await,
-        }
-    }
-}
-
-async fn ask(address: &str, node_id: u64) -> Option<GreetResponse> {
+pub(super) async fn ask(address: &str, node_id: u64) -> Option<GreetResponse> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
     let asked = async {
         let channel = endpoint.connect_timeout(PATIENCE).connect().await.ok()?;
@@ -184,25 +156,5 @@ mod tests {
         ] {
             assert!(matches!(judge(&[known.clone(), refused]), Greeting::Refused(_)));
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_node_that_does_not_answer_hides_no_answers() {
-        let asked = |answers: &'static [Option<i64>]| {
-            let one = |answer: &'static Option<i64>| async move {
-                match answer {
-                    Some(time) => *time,
-                    None => std::future::pending().await,
-                }
-            };
-            first_half(answers.iter().map(one))
-        };
-        let began = tokio::time::Instant::now();
-        assert_eq!(asked(&[]).await, [0; 0]);
-        assert_eq!(asked(&[None, Some(7)]).await, [7]);
-        assert_eq!(asked(&[Some(7), None, Some(7), None]).await, [7, 7]);
-        assert_eq!(began.elapsed(), Duration::ZERO);
-        assert_eq!(asked(&[None, None, Some(7), None]).await, [7]);
-        assert_eq!(began.elapsed(), PATIENCE);
     }
 }

@@ -10,6 +10,7 @@
 //! Every step is computed from what is stored and what the Raft group says, so any node may die at any point: whoever
 //! leads next goes on from there. A step that would leave a shard without a quorum waits.
 
+mod clocks;
 mod drive;
 mod greet;
 mod join;
@@ -17,7 +18,8 @@ mod plan;
 mod planner;
 mod refuse;
 
-pub(super) use greet::{greet, other_directory, times, Greeting};
+pub(super) use clocks::compare_clocks;
+pub(super) use greet::{greet, other_directory, Greeting};
 pub(super) use join::join;
 pub(super) use planner::Rows;
 pub(super) use refuse::{draining, removal, transfer, Refusal};
@@ -33,6 +35,7 @@ use super::Router;
 pub fn keep_members(router: &Arc<Router>, tasks: &Tasks) {
     tasks.spawn("planner of members", planner::plan_members(router.clone()));
     tasks.spawn("driver of members", drive::drive(router.clone()));
+    tasks.spawn("clocks", clocks::keep_time(router.clone()));
     tasks.spawn("farewell", greet::farewell(router.clone(), tasks.clone()));
 }
 
