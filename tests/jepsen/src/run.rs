@@ -89,7 +89,7 @@ fn plan_of(options: &Run, folder: &Path) -> anyhow::Result<cluster::Plan> {
     let everstep = std::path::absolute(&options.everstep)?;
     ensure!(everstep.is_file(), "there is no program {}", everstep.display());
     let kinds = options.kinds();
-    let clocks = kinds.contains(&Kind::Clock);
+    let clocks = kinds.contains(&Kind::Clock) || kinds.contains(&Kind::ClockWrong);
     let steps = options.steps();
     let spares = steps.iter().map(Step::newcomers).sum::<u64>();
     let around = options.net == NetMode::Proxy && kinds.iter().any(|kind| kind.is_of_network());
@@ -138,6 +138,7 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
     let leaders = ended(sampling, &stop).await?;
     let seconds = recorder.now() as f64 / 1e9;
     let mut history = History { ops: recorder.take()?, ..History::default() };
+    history.finals.insert("epoch".into(), epoch.into());
     sdks.iter_mut().for_each(Sdk::stop);
     for sdk in sdks {
         history.finals.insert(sdk.language().checker().into(), sdk.finish(folder).await?);
@@ -147,6 +148,7 @@ async fn load(options: &Run, cluster: &Arc<Cluster>, folder: &Path) -> anyhow::R
         let read = observe::everything(&context, &mut history).await;
         broken = read.err().map(|error| Broken::Everstep(format!("with everything healed: {error:#}")));
     }
+    history.finals.insert("read".into(), now().into());
     workers.stop();
     Ok(Outcome { history, faults, leaders, shards, broken, epoch, seconds })
 }
@@ -248,7 +250,7 @@ fn empty(options: &Run, faults: &[Struck], checked: &[Checked]) -> Vec<String> {
         reasons.push("no fault hit a leader".into());
     }
     let needed = |workload: &Workload| match workload {
-        Workload::Signals => vec!["signals", "reads"],
+        Workload::Signals => vec!["signals", "reads", "dates"],
         other => vec![other.name()],
     };
     let mut needed: Vec<&str> = options.workload.iter().flat_map(needed).collect();

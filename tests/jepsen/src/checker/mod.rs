@@ -7,6 +7,7 @@ mod accounts;
 mod chains;
 mod children;
 mod closes;
+mod dates;
 mod digests;
 mod lists;
 mod reads;
@@ -37,6 +38,7 @@ pub fn all(history: &History, outages: &Outages) -> Vec<Checked> {
         steps::check(history),
         timers::check(history, outages),
         updates::check(history),
+        dates::check(history),
         accounts::check(history),
         children::check(history),
         chains::check(history),

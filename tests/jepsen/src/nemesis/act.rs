@@ -93,8 +93,8 @@ pub async fn act(cluster: &Cluster, step: &Step, aimed: &[u64]) -> anyhow::Resul
             Ok(done(format!("transfer of {moved}"), Back::Nothing))
         }
         Kind::Replace => replace(cluster, step, one).await.map(|what| done(what, Back::Nothing)),
-        Kind::Clock => {
-            let millis = clock_bump(step.choice);
+        Kind::Clock | Kind::ClockWrong => {
+            let millis = clock_bump(step.kind, step.choice);
             cluster.set_clock(one, millis)?;
             Ok(done(format!("clock of {one} by {millis} ms"), Back::SetClock(one)))
         }
@@ -217,11 +217,11 @@ fn arrows(pairs: &[Pair]) -> String {
     pairs.iter().map(|(from, to)| format!("{from}→{to}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Some milliseconds, some seconds, or an hour, forward or back.
-fn clock_bump(choice: u64) -> i64 {
+/// Some milliseconds, some seconds, or an hour, forward or back. What is to be noticed as wrong is no milliseconds.
+fn clock_bump(kind: Kind, choice: u64) -> i64 {
     let size = match choice % 3 {
-        0 => 50 + (choice >> 8) % 450,
-        1 => 1_000 + (choice >> 8) % 30_000,
+        0 if kind == Kind::Clock => 50 + (choice >> 8) % 450,
+        0 | 1 => 1_000 + (choice >> 8) % 30_000,
         _ => 3_600_000,
     };
     let size = i64::try_from(size).unwrap_or(1000);

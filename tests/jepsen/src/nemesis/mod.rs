@@ -59,6 +59,8 @@ pub enum Kind {
     Resize,
     /// One node's wall clock jumps.
     Clock,
+    /// The same, for longer than a jump has to last until a node may follow it.
+    ClockWrong,
     /// Power cut of one node: kill -9, and what it had not synced is gone.
     LoseUnsynced,
     /// Power cut of a majority at once.
@@ -98,7 +100,8 @@ impl Kind {
     /// back by itself.
     pub fn joins(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Clock | Self::NoClients, other) => self != other,
+            (Self::Clock | Self::ClockWrong, Self::Clock | Self::ClockWrong) => false,
+            (Self::Clock | Self::ClockWrong | Self::NoClients, other) => self != other,
             // What such a disk has to lead to is judged by what the other nodes can do about it.
             (_, Self::DiskFull | Self::Corrupt) => false,
             (network, other) if network.is_of_network() => !other.is_of_network(),
@@ -111,7 +114,7 @@ impl Kind {
 
     /// Whether it is done to a node's process or to its disk: one such fault at a time for each node.
     pub fn is_of_process(self) -> bool {
-        let elsewhere = matches!(self, Self::Clock | Self::NoClients | Self::Drain | Self::Transfer);
+        let elsewhere = matches!(self, Self::Clock | Self::ClockWrong | Self::NoClients | Self::Drain | Self::Transfer);
         !self.is_of_network() && !elsewhere
     }
 
