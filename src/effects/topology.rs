@@ -51,6 +51,10 @@ impl Topology for QueueHomes {
         self.router.this_node()
     }
 
+    fn time(&self) -> i64 {
+        crate::cluster::now()
+    }
+
     fn home(&self, queue: &QueueKey) -> Option<u64> {
         let data_shards = self.router.cluster()?.data_shards;
         self.router.leader_of(shard_of(queue, data_shards)?)

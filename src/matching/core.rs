@@ -44,6 +44,8 @@ pub(super) struct Core {
     pub(super) next_id: u64,
     /// Until then pollers of a queue may not have found their way to its new home.
     pub(super) settled: i64,
+    /// How far the shards' time, in which tasks are ready and queries end, is ahead of `now`, which never goes back.
+    pub(super) skew: i64,
     /// Polls of this node's clients are about to end.
     pub(super) leaving: bool,
     pub(super) outputs: Vec<Output>,
@@ -64,6 +66,7 @@ impl Core {
             shares: Shares::default(),
             next_id: 1,
             settled: now + span::SETTLE,
+            skew: 0,
             leaving: false,
             outputs: Vec::new(),
         }
@@ -106,7 +109,7 @@ impl Core {
                 Place::Home => {}
             }
         }
-        let settled = self.settled <= now;
+        let (settled, time) = (self.settled <= now, now + self.skew);
         let queue = queue(&mut self.queues, &mut self.shares, &self.settings, now, &task.queue);
         queue.last_use = now;
         task.fairness_weight = queue.rates.weight(&task);
@@ -124,7 +127,7 @@ impl Core {
             return Offered::Known;
         }
         // Fresh tasks come by themselves; an old one is the first of a page of the ready table.
-        if place == Place::Home && reason == Reason::Ready && task.is_aged(now) {
+        if place == Place::Home && reason == Reason::Ready && task.is_aged(time) {
             queue.has_more_at(node);
         }
         if let Some(poller) = taker(queue, now, place, &task) {
@@ -169,7 +172,7 @@ impl Core {
         let Some(since) = waits.map(|parked| parked.since) else { return Err(Box::new(task)) };
         if let Some(queue) = self.queues.get_mut(&task.queue) {
             queue.recent.insert(now, task.key());
-            queue.home_served(now, since, &task);
+            queue.home_served(now, since + self.skew, &task);
         }
         self.serve(now, poller, Delivery::Task(Box::new(task)));
         Ok(())
@@ -206,15 +209,15 @@ impl Core {
         if let (Some(rate), TaskType::Activity) = (poll.rate, poll.queue.task_type) {
             queue.rates.ask(now, rate);
         }
-        self.buffered -= queue.buffer.expire(now);
+        self.buffered -= queue.buffer.expire(now + self.skew);
         if poll.origin == Origin::Local {
-            if let Some(started) = queue.promised_task(&poll.poller) {
+            if let Some(started) = queue.promised_task(&poll.poller, self.skew) {
                 queue.promises.served(now, &poll.poller, 0);
                 return Ok(Polled::Started(Box::new(started)));
             }
             queue.promises.nothing_kept(now);
         }
-        if let Some(task) = queue.next_task(now) {
+        if let Some(task) = queue.next_task(now, self.skew) {
             if poll.origin == Origin::Local {
                 queue.promises.served(now, &poll.poller, 0);
             }
@@ -370,7 +373,7 @@ impl Core {
         let mut moved = Vec::new();
         let mut waiting = Vec::new();
         for (key, queue) in &mut self.queues {
-            self.buffered -= queue.buffer.expire(now);
+            self.buffered -= queue.buffer.expire(now + self.skew);
             queue.recent.prune(now);
             queue.sightings.prune(now);
             if !is_home(key) {
@@ -449,7 +452,7 @@ impl Core {
         self.outputs.extend(broken.into_iter().map(|started| Output::GiveBack(Box::new(started))));
         let mut later = queue.promises.next_broken();
         while let Some(poller) = queue.first() {
-            let Some(task) = queue.next_task(now) else {
+            let Some(task) = queue.next_task(now, self.skew) else {
                 later = earlier(later, queue.throttled_until(now));
                 break;
             };

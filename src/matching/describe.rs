@@ -88,21 +88,21 @@ impl Matching {
     }
 
     pub(super) async fn describe_here(&self, queue: &QueueKey, detail: Detail) -> peer::DescribeQueueResponse {
-        let known = self.with_inner(|inner, now| inner.core.describe(now, queue));
+        let (known, skew) = self.with_inner(|inner, now| (inner.core.describe(now, queue), inner.core.skew));
         let ready = match (self.source(), detail) {
             (Some(source), Detail::All) => timeout(CALL_TIMEOUT, source.backlog(queue)).await.unwrap_or_default(),
             (None, _) | (_, Detail::Polls) => ReadyBacklog::default(),
         };
         let pollers = known.sightings.into_iter().map(|seen| Poller {
             identity: seen.poller.identity,
-            last_access: seen.last_access,
+            last_access: seen.last_access + skew,
             rate: seen.rate,
             version: seen.poller.version,
             deployment: seen.poller.deployment,
         });
         peer::DescribeQueueResponse {
             pollers: pollers.collect(),
-            last_poll: known.last_poll.unwrap_or_default(),
+            last_poll: known.last_poll.map_or(0, |last_poll| last_poll + skew),
             buffered: known.buffered as i64,
             oldest_buffered: known.oldest.unwrap_or_default(),
             ready: ready.total().tasks,

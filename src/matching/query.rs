@@ -112,7 +112,7 @@ impl Matching {
             None => true,
             Some(home) if home == self.shared.topology.this_node() => false,
             Some(home) => match self.polls_at(home, queue).await {
-                Some(last_poll) => last_poll > 0 && last_poll + nanos > self.now(),
+                Some(last_poll) => last_poll > 0 && last_poll + nanos > self.time(),
                 None => true,
             },
         }
@@ -128,8 +128,8 @@ impl Matching {
 
     /// Offers the query to one queue until it is answered, nobody polls the sticky queue, or the time is up.
     async fn query_at(&self, queue: &QueueKey, task: &mut peer::QueryTask, until: Instant, asked: &mut Asked) -> Tried {
-        task.deadline = self.now() + until.saturating_duration_since(Instant::now()).as_nanos() as i64;
-        let task = Task::query(queue.clone(), task.clone(), self.now());
+        task.deadline = self.time() + until.saturating_duration_since(Instant::now()).as_nanos() as i64;
+        let task = Task::query(queue.clone(), task.clone(), self.time());
         let mut placed_at = None;
         loop {
             let home = self.shared.topology.home(queue);

@@ -145,7 +145,7 @@ impl Queue {
         self.dispatched.count(now, priority);
     }
 
-    /// The home sent this for a poller that came at `since`.
+    /// The home sent this for a poller that came at `since`, in the shards' time.
     pub(super) fn home_served(&mut self, now: i64, since: i64, task: &Task) {
         if task.ready_time + SHORT < since {
             self.home_behind = Some(now + span::SECOND);
@@ -166,11 +166,11 @@ impl Queue {
     }
 
     /// What was started for this worker's next poll, unless a task that waits has its turn before.
-    pub(super) fn promised_task(&mut self, poller: &op::Poller) -> Option<Started> {
+    pub(super) fn promised_task(&mut self, poller: &op::Poller, skew: i64) -> Option<Started> {
         if !self.buffer.is_empty() && !self.buffer.is_plain() {
             return None;
         }
-        self.promises.take(poller, self.buffer.oldest())
+        self.promises.take(poller, self.buffer.oldest().map(|oldest| oldest - skew))
     }
 
     /// Whether the home wants another poller of this node: tasks wait there, as far as is known, or none of this node has
@@ -181,20 +181,20 @@ impl Queue {
     }
 
     /// The next task that may go out now.
-    pub(super) fn next_task(&mut self, now: i64) -> Option<Task> {
+    pub(super) fn next_task(&mut self, now: i64, skew: i64) -> Option<Task> {
         if self.buffer.is_empty() || !self.rates.allows(now) {
             return None;
         }
         let rates = &mut self.rates;
         let mut task = self.buffer.pop(&mut |task| rates.allows_task(now, task))?;
         self.hand_out(now, &task);
-        task.more_pollers = self.wants_pollers(now, &task);
+        task.more_pollers = self.wants_pollers(now, skew, &task);
         Some(task)
     }
 
     /// Whether more pollers would help: tasks have to wait, or more come than go (Temporal: matching.pollerScaling*).
-    fn wants_pollers(&mut self, now: i64, task: &Task) -> bool {
-        let late = |ready_time: i64| ready_time + LATE < now;
+    fn wants_pollers(&mut self, now: i64, skew: i64, task: &Task) -> bool {
+        let late = |ready_time: i64| ready_time + LATE < now + skew;
         let behind = late(task.ready_time) || self.buffer.oldest().is_some_and(late);
         if !behind && self.added.rate(now) <= self.dispatched.rate(now) * 1.2 {
             return false;

@@ -75,7 +75,7 @@ impl Core {
                 }
                 if parked.stopped {
                     self.end(now, id, Delivery::Empty);
-                } else if let Some(started) = queue.promised_task(&parked.poller) {
+                } else if let Some(started) = queue.promised_task(&parked.poller, self.skew) {
                     self.serve(now, id, Delivery::Started(Box::new(started)));
                 } else {
                     self.revisit(now, &reserved.queue);

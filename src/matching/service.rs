@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures::future::join_all;
 use proto::everstep::peer::v1 as peer;
@@ -81,7 +81,7 @@ pub enum PollResult {
 impl Matching {
     /// Starts with nothing known. Its loops run until [`Matching::stop`].
     pub fn start(topology: Arc<dyn Topology>, limits: Limits) -> Self {
-        let clock = Clock::start();
+        let clock = Clock { base: topology.time(), started: Instant::now() };
         let inner = Inner {
             core: Core::new(clock.now(), limits.clone()).with_epoch(rand::random()),
             waiting: HashMap::new(),
@@ -273,8 +273,14 @@ impl Matching {
         self.shared.source.get()
     }
 
+    /// Of this node alone, and never back.
     pub(super) fn now(&self) -> i64 {
         self.shared.clock.now()
+    }
+
+    /// Of the shards, as other nodes have it, too.
+    pub(super) fn time(&self) -> i64 {
+        self.shared.topology.time()
     }
 
     pub(super) fn place(&self, queue: &QueueKey) -> Place {
@@ -290,6 +296,7 @@ impl Matching {
         let generation = self.shared.topology.generation();
         let mut inner = self.shared.inner.lock().expect("no step of the core panics");
         let now = self.now();
+        inner.core.skew = self.time() - now;
         if inner.generation != generation {
             inner.generation = generation;
             inner.core.unsettle(now);
@@ -441,11 +448,6 @@ struct Clock {
 }
 
 impl Clock {
-    fn start() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { base: since.as_nanos() as i64, started: Instant::now() }
-    }
-
     fn now(&self) -> i64 {
         self.base + self.started.elapsed().as_nanos() as i64
     }

@@ -13,6 +13,9 @@ use super::types::Task;
 pub trait Topology: Send + Sync + 'static {
     fn this_node(&self) -> u64;
 
+    /// What time it is for the shards, nanoseconds since the epoch. It may go back: this node's clock may have been wrong.
+    fn time(&self) -> i64;
+
     /// The node that leads the shard the queue hashes to: `None` while nobody is known to lead it.
     fn home(&self, queue: &QueueKey) -> Option<u64>;
 

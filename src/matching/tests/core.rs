@@ -1,10 +1,11 @@
 //! The synchronous core, step by step.
 
+use proto::everstep::peer::v1::QueryTask;
 use proto::temporal::api::taskqueue::v1::{RateLimit, RateLimitConfig, TaskQueueConfig};
 use statemachine::{op, QueueKey};
 
 use super::support::{queue, sticky_queue, task, Bench, HERE};
-use crate::matching::types::{span, Exhausted, Limits, Started};
+use crate::matching::types::{span, Exhausted, Limits, Started, Task};
 use crate::matching::words::{Offered, Origin, Place, Polled, Reason};
 
 fn small(buffered_per_queue: usize) -> Limits {
@@ -106,6 +107,34 @@ fn elsewhere_a_task_meets_only_pollers_of_that_node() {
     let offered = bench.core.offer(bench.now, HERE, fresh, Reason::Ready, Place::Elsewhere);
     assert_eq!(offered, Offered::Taken);
     assert_eq!(bench.served(), [(near, "a".to_owned())]);
+}
+
+/// Its machine's clock was an hour ahead, or behind, when the node was started.
+#[test]
+fn how_long_tasks_wait_is_told_by_the_shards_time() {
+    for skew in [-3600, 3600] {
+        let mut bench = Bench::new(small(10));
+        bench.core.skew = skew * span::SECOND;
+        let time = bench.now + bench.core.skew;
+        bench.park("w", Origin::Local);
+        bench.offer_task(task(&queue("q"), "fresh", 3, time));
+        bench.served();
+        assert_eq!(bench.pulls, [], "{skew}");
+        bench.park("w", Origin::Local);
+        bench.offer_task(task(&queue("q"), "first of a page", 3, time - 2 * span::SECOND));
+        bench.served();
+        assert_eq!(bench.pulls.len(), 1, "{skew}");
+
+        let query = QueryTask { id: 7, deadline: time + 5 * span::SECOND, ..QueryTask::default() };
+        bench.offer_task(Task::query(queue("asked"), query, time));
+        bench.queue = queue("asked");
+        bench.pass(4999);
+        bench.core.tick(bench.now, &|_| true);
+        assert_eq!(bench.core.describe(bench.now, &bench.queue).buffered, 1, "{skew}");
+        bench.pass(1);
+        bench.core.tick(bench.now, &|_| true);
+        assert_eq!(bench.core.describe(bench.now, &bench.queue).buffered, 0, "{skew}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Three nodes in one process, without a network.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,15 +16,18 @@ use tokio::time::{sleep, Instant};
 use tonic::Request;
 
 use super::support::{poller, queue, sticky_queue, task};
+use crate::matching::types::span;
 use crate::matching::{
     Call, Limits, Matching, PeerService, PollRequest, PollResult, QueryError, QueryRequest, ReadyBacklog, Reply,
     Started, Task, TaskKind, TaskSource, Topology,
 };
 
-#[derive(Default)]
 struct Net {
     nodes: Mutex<BTreeMap<u64, Matching>>,
     home: AtomicU64,
+    began: Instant,
+    /// How far the clocks are ahead of what they should show, in seconds.
+    wrong: AtomicI64,
 }
 
 struct View {
@@ -35,6 +38,12 @@ struct View {
 impl Topology for View {
     fn this_node(&self) -> u64 {
         self.node
+    }
+
+    fn time(&self) -> i64 {
+        self.net.wrong.load(Ordering::SeqCst) * span::SECOND
+            + 1_000_000 * span::SECOND
+            + self.net.began.elapsed().as_nanos() as i64
     }
 
     fn home(&self, _: &QueueKey) -> Option<u64> {
@@ -126,9 +135,20 @@ struct Cluster {
 
 /// Three nodes; the first is home of every queue.
 fn cluster(limits: Limits) -> Cluster {
-    let net = Arc::new(Net { home: AtomicU64::new(1), ..Net::default() });
+    cluster_started_at(limits, [0; 3])
+}
+
+/// Each node's clock was wrong by so many seconds as it started, and then was set right.
+fn cluster_started_at(limits: Limits, wrong: [i64; 3]) -> Cluster {
+    let net = Arc::new(Net {
+        nodes: Mutex::default(),
+        home: AtomicU64::new(1),
+        began: Instant::now(),
+        wrong: AtomicI64::new(0),
+    });
     let mut cluster = Cluster { net: net.clone(), nodes: Vec::new(), tables: Vec::new() };
     for node in 1..=3 {
+        net.wrong.store(wrong[node as usize - 1], Ordering::SeqCst);
         let matching = Matching::start(Arc::new(View { net: net.clone(), node }), limits.clone());
         let table = Arc::new(Table::default());
         matching.set_source(table.clone());
@@ -136,6 +156,7 @@ fn cluster(limits: Limits) -> Cluster {
         cluster.nodes.push(matching);
         cluster.tables.push(table);
     }
+    net.wrong.store(0, Ordering::SeqCst);
     cluster
 }
 
@@ -404,6 +425,26 @@ async fn a_query_is_answered_from_another_node() {
     let answer = cluster.nodes[2].query(query(None, 10)).await.expect("a worker polls");
     assert_eq!(answer.error_message, "answered");
     assert!(!worker.await.expect("no panic"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_started_with_wrong_clocks_answer_queries_for_each_other() {
+    for wrong in [[3600, 0, 0], [-3600, 0, 0], [0, 0, 3600], [0, 0, -3600]] {
+        let cluster = cluster_started_at(Limits::default(), wrong);
+        let late = cluster.nodes[2].clone();
+        let asked = tokio::spawn(async move { late.query(query(None, 10)).await });
+        sleep(Duration::from_secs(2)).await;
+        let worker = answer_one(cluster.nodes[1].clone(), sticky_queue("normal"));
+        asked.await.expect("no panic").unwrap_or_else(|error| panic!("{wrong:?}: {error:?}"));
+        assert!(!worker.await.expect("no panic"));
+        let window = Duration::from_secs(30);
+        assert!(cluster.nodes[2].has_recent_poller(&sticky_queue("normal"), window).await, "{wrong:?}");
+        sleep(2 * window).await;
+        assert!(!cluster.nodes[2].has_recent_poller(&sticky_queue("normal"), window).await, "{wrong:?}");
+        let polls = cluster.nodes[2].describe(&sticky_queue("normal")).await.pollers;
+        let ago = 1_000_000 * span::SECOND + cluster.net.began.elapsed().as_nanos() as i64 - polls[0].last_access;
+        assert_eq!(ago / span::SECOND, 60, "{wrong:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
