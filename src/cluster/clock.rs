@@ -68,9 +68,21 @@ fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The time that a shard has if this node leads it: never behind what its entries say, whatever the clock here says.
+/// The time that a shard has if this node leads it: never behind what its entries say, whatever the clock here says; and
+/// as they say, while it is not known whether the clock here is right.
 pub(super) fn in_shard(group: &Group) -> i64 {
-    now().max(group.time_at_least())
+    let (now, known) = (now(), group.time_at_least());
+    if known > 0 && !is_settled() {
+        known
+    } else {
+        now.max(known)
+    }
+}
+
+/// Whether enough other clocks were seen to know whether the one here is right, or so much time has passed that it has to
+/// do as it is.
+pub(super) fn is_settled() -> bool {
+    CLOCK.lock().expect("nothing panics while holding the clock").is_settled(Instant::now())
 }
 
 struct Clock {
@@ -78,8 +90,10 @@ struct Clock {
     known: Option<(i64, Instant)>,
     /// A jump that is not believed yet: how far, and since when.
     jump: Option<(i64, Instant)>,
-    /// What came of the last comparison.
+    /// What came of the last comparison; none before the first in which most of the cluster's nodes took part.
     compared: Option<Compared>,
+    /// When it was read first.
+    begun: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,10 +108,11 @@ enum Compared {
 
 impl Clock {
     const fn new() -> Self {
-        Self { known: None, jump: None, compared: None }
+        Self { known: None, jump: None, compared: None, begun: None }
     }
 
     fn read(&mut self, wall: i64, at: Instant) -> i64 {
+        self.begun.get_or_insert(at);
         let Some(expected) = self.expected(at) else { return self.believe(wall, at) };
         let ahead = wall.saturating_sub(expected);
         if ahead.abs() <= STEP_MAX {
@@ -130,12 +145,20 @@ impl Clock {
         wall
     }
 
+    fn is_settled(&self, at: Instant) -> bool {
+        let is_old = |begun| at.saturating_duration_since(begun) >= PATIENCE;
+        self.compared.is_some() || self.begun.is_some_and(is_old)
+    }
+
     fn may_jump(&self) -> bool {
         self.compared.is_none_or(|compared| compared == Compared::Agrees)
     }
 
     fn compare(&mut self, own: Reading, ahead: &[i64], nodes: usize) {
         let is_first = self.compared.is_none();
+        if is_first && ahead.len() < nodes / 2 {
+            return;
+        }
         let most = agreed(ahead, nodes).or_else(|| is_first.then(|| cautious(ahead)));
         let compared = match most {
             None => Compared::Unknown,
@@ -231,6 +254,24 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_is_doubted_until_most_of_the_cluster_was_heard_or_a_minute_has_passed() {
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let mut clock = Clock::new();
+        assert!(!clock.is_settled(begin));
+        clock.read(100 * SECOND, begin);
+        let own = Reading { wall: 100 * SECOND, at: begin };
+        clock.compare(own, &[-3600 * SECOND], 5);
+        assert_eq!((clock.is_settled(begin), clock.read(100 * SECOND, begin)), (false, 100 * SECOND));
+        assert_eq!((clock.is_settled(after(59)), clock.is_settled(after(60))), (false, true));
+        clock.compare(own, &[-3600 * SECOND, -3600 * SECOND], 5);
+        assert_eq!((clock.is_settled(begin), clock.read(100 * SECOND, begin)), (true, -3500 * SECOND));
+        let mut alone = Clock::new();
+        alone.compare(own, &[], 1);
+        assert!(alone.is_settled(begin));
+    }
+
+    #[test]
     fn a_jump_that_the_others_did_not_make_is_never_followed() {
         let mut steps = vec![(0, 0, &[0, 0][..], 3)];
         steps.extend((1..20).map(|round| (round * 10, 3600, &[0, 0][..], 3)));
@@ -248,8 +289,11 @@ mod tests {
 
     #[test]
     fn nobody_to_compare_with_in_a_cluster_means_no_jump_and_in_a_node_by_itself_it_does() {
-        let alone = |nodes| compared(&[(0, 0, &[], nodes), (10, 3600, &[], nodes), (80, 3600, &[], nodes)])[2];
-        assert_eq!((alone(3), alone(1)), (0, 3600));
+        let alone = |before: &[i64]| {
+            let nodes = before.len() + 1;
+            compared(&[(0, 0, before, nodes), (10, 3600, &[], nodes), (80, 3600, &[], nodes)])[2]
+        };
+        assert_eq!((alone(&[0, 0]), alone(&[])), (0, 3600));
     }
 
     #[test]

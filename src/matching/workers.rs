@@ -127,8 +127,9 @@ impl Matching {
     }
 
     pub(super) fn find_workers_here(&self, request: &peer::FindWorkersRequest) -> peer::FindWorkersResponse {
-        let found = self.shared.workers.find(self.now(), request);
-        let workers = found.into_iter().map(|seen| WireSeen { heartbeat: Some(seen.heartbeat), at: seen.at });
+        let now = self.now();
+        let (found, skew) = (self.shared.workers.find(now, request), self.time() - now);
+        let workers = found.into_iter().map(|seen| WireSeen { heartbeat: Some(seen.heartbeat), at: seen.at + skew });
         peer::FindWorkersResponse { workers: workers.collect() }
     }
 }

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use futures::FutureExt;
 use proto::everstep::peer::v1 as peer;
 use proto::everstep::peer::v1::matching_server::Matching as MatchingRpc;
+use proto::temporal::api::worker::v1::WorkerHeartbeat;
 use proto::temporal::api::workflowservice::v1::RespondQueryTaskCompletedRequest;
 use statemachine::op::TaskRef;
 use statemachine::QueueKey;
@@ -444,6 +445,24 @@ async fn nodes_that_started_with_wrong_clocks_answer_queries_for_each_other() {
         let polls = cluster.nodes[2].describe(&sticky_queue("normal")).await.pollers;
         let ago = 1_000_000 * span::SECOND + cluster.net.began.elapsed().as_nanos() as i64 - polls[0].last_access;
         assert_eq!(ago / span::SECOND, 60, "{wrong:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workers_last_word_is_found_wherever_clocks_were_wrong() {
+    for wrong in [[3600, 0, 0], [0, 0, -3600]] {
+        let cluster = cluster_started_at(Limits::default(), wrong);
+        for (node, word) in [(0, "first"), (2, "last")] {
+            let heartbeat = WorkerHeartbeat {
+                worker_instance_key: "w".into(),
+                worker_identity: word.into(),
+                ..WorkerHeartbeat::default()
+            };
+            cluster.nodes[node].record_workers("ns", vec![heartbeat]);
+            sleep(Duration::from_secs(1)).await;
+        }
+        let found = cluster.nodes[1].worker("ns", "w").await.expect("it spoke a second ago");
+        assert_eq!(found.worker_identity, "last", "{wrong:?}");
     }
 }
 
