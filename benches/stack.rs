@@ -249,6 +249,10 @@ impl Topology for Alone {
         1
     }
 
+    fn time(&self) -> i64 {
+        everstep::cluster::now()
+    }
+
     fn home(&self, _queue: &QueueKey) -> Option<u64> {
         Some(1)
     }
